@@ -11,32 +11,32 @@ class Head:
     """From features to one output that a person can read, with its loss and metrics.
 
     A head ends in probabilities or in values in the user's units, so that `predict`, SavedModel and LiteRT say the
-    same. Its loss works on the numerically safe form of the same output (`loss_input`, e.g. the logits) against
-    `loss_target(y)`. The last layer bears the task's name and stays float32 under mixed precision.
+    same. Its loss works on the numerically safe form of the same output (e.g. the logits), which is what its last layer
+    reads, against `loss_target(y)`. That last layer has one input, bears the task's name and stays float32 under mixed
+    precision.
 
     Class attributes:
         kind: `"classification"`, `"multilabel"`, `"regression"` or `"ordinal"`.
-        missing: The label value that means "no label": -1 for class ids, NaN for numbers.
+        missing: The label value that means "no label": -1 for class ids, NaN for numbers. NaN always counts as
+            missing.
+        loss_reads: `"last_input"` (default): the loss reads what the last layer reads; `"output"`: the output itself.
     """
 
     registered_name: str | None = None
     kind = "classification"
     missing: float = -1.0
+    loss_reads = "last_input"
 
     def __call__(self, features: Any, name: str) -> Any:
         """Features (KerasTensor) to the output (KerasTensor) of the task `name`."""
         raise TypeError(f"{type(self).__name__} is no complete head: define __call__")
-
-    def loss_input(self, output: Any) -> Any:
-        """The tensor of the same graph that the loss reads, given the head's output; the output itself by default."""
-        return output
 
     def loss_target(self, labels: Any) -> Any:
         """Labels as the loss wants them (for a regressor: scaled); unchanged by default."""
         return labels
 
     def loss(self) -> keras.losses.Loss:
-        """A new Keras loss whose `call(target, loss_input)` returns one value per label (no mean over the batch)."""
+        """A new Keras loss; its `call(target, what the loss reads)` gives one value per label and takes no mean."""
         raise TypeError(f"{type(self).__name__} is no complete head: define loss")
 
     def metrics(self) -> list[keras.metrics.Metric]:

@@ -4,9 +4,11 @@ A weighting knows no model, no tape and no strategy. The training step gives it 
 
 | attribute            | meaning |
 |----------------------|---------|
+| `reads`              | what `call` gets beside the losses: `"losses"`, `"gramian"` or `"jacobian"` |
 | `scopes`             | where its gradients may be taken; empty for methods that read losses only |
+| `needs_losses`       | `combine` has to be given losses |
 | `positive_losses`    | it takes a logarithm or a quotient of losses: they must stay above 0 |
-| `second_forward`     | it wants `after_step(losses, new_losses, present)` with the losses after the update, same batch |
+| `second_forward`     | it wants `after_step(losses, new_losses, present)`: the losses of the same batch afterwards |
 | `cross_gramian`      | `gramian` is J1 J2' of two halves of the batch instead of J J' |
 | `validation_batches` | it wants `look_ahead`, see `AutoLambda` |
 """
@@ -42,7 +44,9 @@ class Weighting(keras.layers.Layer):
     files and checkpoints. Nothing that changes during training may live in a Python attribute.
     """
 
+    reads = "losses"
     scopes: tuple[str, ...] = ()
+    needs_losses = False  # whether `combine` has to be given losses
     positive_losses = False
     second_forward = False
     cross_gramian = False
@@ -155,15 +159,13 @@ class Weighting(keras.layers.Layer):
             losses = tf.convert_to_tensor(np.asarray(losses, dtype="float64"))
             if losses.shape != (num_tasks,):
                 raise ValueError(message(f"losses of shape [{num_tasks}]", "pass one per task", shape=losses.shape))
-        elif self.reads_losses:
+        elif self.needs_losses:
             raise ValueError(
                 message(f"losses for {type(self).__name__}, which reads them", "pass losses=[...]", losses=losses)
             )
         else:
             losses = tf.ones([num_tasks], tf.float64)
         return self._direction(losses, jacobian, tf.ones([num_tasks], tf.bool))
-
-    reads_losses = False  # whether `combine` needs losses
 
     def _direction(self, losses: tf.Tensor, jacobian: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
         raise TypeError(message("one of the three kinds of weighting", "subclass one", weighting=type(self).__name__))
@@ -174,6 +176,10 @@ class Weighting(keras.layers.Layer):
         """Constructor arguments; subclasses add theirs to this."""
         return {"name": self.name}
 
+    def get_build_config(self) -> None:
+        """Nothing: a loaded weighting is bound to its tasks by `compile`, not by Keras."""
+        return
+
 
 class LossWeighting(Weighting):
     """Weights from losses alone; the step minimises `sum(weights * losses) + penalty`.
@@ -182,7 +188,7 @@ class LossWeighting(Weighting):
     total into those variables through `call`.
     """
 
-    reads_losses = True
+    needs_losses = True
     cost = "one backward"
 
     def call(self, losses: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
@@ -213,6 +219,7 @@ class LossWeighting(Weighting):
 class GradientWeighting(Weighting):
     """Weights from the K×K Gramian of task gradients; the update is `sum(weights * gradients)`."""
 
+    reads = "gramian"
     scopes = SCOPES
     cost = "features: one backward; parameters: K trunk backwards"
 
@@ -238,6 +245,7 @@ class GradientWeighting(Weighting):
 class GradientAggregator(Weighting):
     """A direction from the whole Jacobian [K, P], for methods that no K×K Gramian can express."""
 
+    reads = "jacobian"
     scopes = ("parameters",)
     cost = "K trunk backwards and a K×P matrix"
 

@@ -1,0 +1,373 @@
+"""MultiTaskModel: a functional Keras model with named outputs, trained by ordinary compile and fit."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mtl_keras import weightings
+from mtl_keras.errors import message
+from mtl_keras.gradients import replicas
+from mtl_keras.models.graph import Graph, trace
+from mtl_keras.models.partition import Partition, partition
+from mtl_keras.registry import PACKAGE
+from mtl_keras.tasks import Task, checked_names
+from mtl_keras.training import data_checks, step
+from mtl_keras.training.clock import EpochClock
+from mtl_keras.training.compile_state import make_plan, plan_tasks
+from mtl_keras.training.step_plan import StepPlan
+
+
+@keras.saving.register_keras_serializable(package=PACKAGE)
+class MultiTaskModel(keras.Model):
+    """One graph with named outputs, whose tasks are balanced inside `compile` and `fit`.
+
+    Args:
+        inputs: `keras.Input`, or a list or dict of them.
+        outputs: `{task name: tensor}`. Names as for `Task`.
+        name: The model's name.
+        tasks: One `Task` per output, for heads that bring loss and metrics; plain tasks by default.
+        features: Names of the layers whose outputs are the cut between shared part and heads; found by default.
+        preprocessing: What happens to the inputs inside the graph, for the manifest.
+
+    Raises:
+        ValueError: The outputs are no dict, or a task name cannot be used.
+
+    Example:
+        >>> import keras, mtl_keras as mtl
+        >>> x = keras.Input((4,)); h = keras.layers.Dense(8, "relu")(x)
+        >>> model = mtl.MultiTaskModel(x, {"age": keras.layers.Dense(1, name="age")(h),
+        ...                                "sex": keras.layers.Dense(1, "sigmoid", name="sex")(h)})
+        >>> model.compile("adam", loss={"age": "mse", "sex": "binary_crossentropy"}, weighting="uncertainty")
+        >>> model.task_names
+        ['age', 'sex']
+    """
+
+    # Keras saves and clones a functional subclass as such only with these positional arguments
+    def __init__(
+        self,
+        inputs: Any,
+        outputs: Any,
+        name: str | None = None,
+        *,
+        tasks: Sequence[Task] | None = None,
+        features: Sequence[str] | None = None,
+        preprocessing: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ):
+        if not isinstance(outputs, Mapping):
+            raise ValueError(
+                message(
+                    "outputs as a dict of task names and tensors (other structures lose their names in exports)",
+                    "pass outputs={'age': ..., 'sex': ...}",
+                    outputs=type(outputs).__name__,
+                )
+            )
+        names = checked_names(outputs)
+        tasks = [Task(n) for n in names] if tasks is None else list(tasks)
+        if [task.name for task in tasks] != names:
+            raise ValueError(
+                message(
+                    "one task per output, in the same order",
+                    "pass both alike",
+                    tasks=[t.name for t in tasks],
+                    outputs=names,
+                )
+            )
+        super().__init__(inputs, dict(outputs), name=name, **kwargs)
+        self._setup = _Setup(tasks, None if features is None else list(features), dict(preprocessing or {}))
+
+    @property
+    def tasks(self) -> list[Task]:
+        """The tasks, in output order."""
+        return list(self._setup.tasks)
+
+    @property
+    def task_names(self) -> list[str]:
+        """The tasks' names, in output order."""
+        return [task.name for task in self._setup.tasks]
+
+    @property
+    def preprocessing(self) -> dict[str, Any]:
+        """What happens to the inputs inside the graph."""
+        return dict(self._setup.preprocessing)
+
+    @property
+    def graph(self) -> Graph:
+        """The calls of the graph."""
+        return self._setup.graph_of(self)
+
+    @property
+    def partition(self) -> Partition:
+        """What the tasks share, what belongs to each of them, and the cut between."""
+        return self._setup.partition_of(self)
+
+    def compile(
+        self,
+        optimizer: Any = "rmsprop",
+        loss: Any = None,
+        loss_weights: Mapping[str, float] | None = None,
+        metrics: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: Any = "auto",
+        auto_scale_loss: bool = True,
+        *,
+        weighting: Any = "equal",
+        scope: str = "parameters",
+        head_gradients: str = "unweighted",
+        class_weight: Mapping[str, Mapping[int, float]] | None = None,
+    ) -> None:
+        """Set losses, metrics and the method that balances the tasks. Arguments before the `*` are as in Keras.
+
+        Args:
+            optimizer: As in Keras.
+            loss: `{task: loss}`; `None` or `"auto"` for a task's own (its head's). Without a head, tasks that the dict
+                leaves out are not trained. Each loss is the mean over the labels that exist in the global batch.
+            loss_weights: `{task: number}`, applied before the weighting; default `Task.weight`.
+            metrics: `{task: [metrics]}`; default the task's own. Missing labels are left out, sample weights unused.
+            weighted_metrics: `{task: [metrics]}` that use the sample weights.
+            run_eagerly, steps_per_execution, jit_compile, auto_scale_loss: As in Keras.
+            weighting: Name, config or instance, see `mtl_keras.weightings.names()`; default `"equal"`, stock Keras.
+            scope: For methods that read gradients, where these are taken: `"parameters"` (default) of all shared
+                variables, exact; `"features"` at the cut, at the cost of a plain step; `"last_layer"`.
+            head_gradients: Whether the weights of a gradient method reach the heads' own variables:
+                `"unweighted"` (default) or `"weighted"`.
+            class_weight: `{task: {class id: weight}}` for training losses; default `Task.class_weight`.
+
+        Raises:
+            ValueError: A key is no task's name, a loss or method does not fit, or the graph has no clean cut and the
+                method needs one.
+        """
+        method = weightings.get(weighting)
+        given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
+        with self.distribute_strategy.scope():
+            plans = plan_tasks(self.tasks, dict(self.output), loss, metrics, weighted_metrics, class_weight)
+            plan = make_plan(self, self.tasks, plans, method, scope, head_gradients, loss_weights)
+            super().compile(
+                optimizer=replicas.own_optimizer(optimizer),
+                run_eagerly=run_eagerly,
+                steps_per_execution=steps_per_execution,
+                jit_compile=jit_compile,
+                auto_scale_loss=auto_scale_loss,
+            )
+            # as a sublayer its variables are trained, saved and restored with the model's
+            if self._setup.plan is not None and self.weighting is not method:
+                del self.weighting
+            self.weighting: weightings.Weighting = method
+            self._setup.plan = plan
+            self._setup.compile_arguments = {
+                **given,
+                "weighting": method,
+                "scope": scope,
+                "head_gradients": head_gradients,
+                "class_weight": class_weight,
+            }
+            self._build_optimizer(method)
+
+    def _build_optimizer(self, method: weightings.Weighting) -> None:
+        # at compile, so that nothing is left for the first batch to build, which fails under strategies
+        if self.optimizer.built:
+            return
+        plain: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if method.trainable_variables and hasattr(plain, "exclude_from_weight_decay"):
+            plain.exclude_from_weight_decay(var_list=method.trainable_variables)
+        self.optimizer.build(self.trainable_variables)
+
+    @property
+    def plan(self) -> StepPlan:
+        """What `compile` decided."""
+        if self._setup.plan is None:
+            raise ValueError(message("a compiled model", "call compile first", compiled=False))
+        return self._setup.plan
+
+    # -- training ------------------------------------------------------------------------------------------------
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool | None = None,
+        class_weight: Mapping[str, Mapping[int, float]] | None = None,
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """As in Keras, with labels, sample weights and class weights as dicts by task name.
+
+        Raises:
+            ValueError: Keys do not match the tasks, data are empty, a label is out of range, an input is not finite.
+                Arrays are checked as a whole before training; of datasets the structure is.
+        """
+        self._check_data(x, y, sample_weight)
+        if isinstance(validation_data, (list, tuple)):
+            x_val, y_val, weight_val = [*validation_data, None][:3]
+            self._check_data(x_val, y_val, weight_val)
+        elif validation_data is not None:
+            self._check_data(validation_data, None, None)
+        if class_weight is not None:
+            raise ValueError(
+                message(
+                    "class weights where the losses are set",
+                    "pass compile(class_weight={task: {class id: weight}}) or Task(class_weight=...)",
+                    class_weight=class_weight,
+                )
+            )
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            listed = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
+            callbacks = [EpochClock(self.plan.weighting), *listed]
+        is_dataset = isinstance(x, tf.data.Dataset)
+        if is_dataset and sample_weight is not None:
+            raise ValueError(
+                message(
+                    "sample weights inside the dataset", "let it yield (x, y, sample_weight)", sample_weight="given"
+                )
+            )
+        return super().fit(
+            x,
+            y,
+            batch_size=batch_size,
+            epochs=epochs,
+            verbose=verbose,
+            callbacks=callbacks,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            # a dataset shuffles itself; Keras warns of the default each time
+            shuffle=(not is_dataset) if shuffle is None else shuffle,
+            sample_weight=sample_weight,
+            **kwargs,
+        )
+
+    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras; `return_dict=True` gives the logs by name."""
+        self._setup.evaluating = True
+        try:
+            if not kwargs.get("_use_cached_eval_dataset"):
+                self._check_data(x, y, kwargs.get("sample_weight"))
+            return super().evaluate(x, y, *args, **kwargs)
+        finally:
+            self._setup.evaluating = False
+
+    def _check_data(self, x: Any, y: Any, sample_weight: Any) -> None:
+        plans, untrained = self.plan.tasks, self._untrained()
+        if isinstance(x, tf.data.Dataset):
+            data_checks.check_dataset(x, plans, untrained)
+        elif y is not None:
+            data_checks.check_arrays(x, y, sample_weight, plans, untrained)
+
+    def _untrained(self) -> list[str]:
+        return [name for name in self.task_names if name not in self.plan.names]
+
+    def train_step(self, data: Any) -> dict[str, Any]:
+        """One training step on one batch, see `mtl_keras.training.step`."""
+        return self._run(step.train_step, data)
+
+    def test_step(self, data: Any) -> dict[str, Any]:
+        """One evaluation step on one batch."""
+        return self._run(step.test_step, data)
+
+    def _run(self, one_step: Any, data: Any) -> dict[str, Any]:
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        labels = data_checks.labels_by_task(y, self.plan.tasks, self._untrained())
+        weights = data_checks.weights_by_task(sample_weight, self.plan.tasks, self._untrained())
+        # Of a dataset of unknown length Keras asks for one batch too many; in a graph everything that does not depend
+        # on the batch runs all the same. So everything depends on it.
+        with tf.control_dependencies([t for t in tf.nest.flatten(data) if t is not None]):
+            one_step(self, self.plan, x, labels, weights)
+            return self.get_metrics_result()
+
+    @property
+    def metrics(self) -> list[keras.metrics.Metric]:
+        """The loss tracker and all task metrics."""
+        if self._setup_or_none is None or self._setup.plan is None:
+            return []
+        return [self._setup.plan.tracker, *self._setup.plan.metrics().values()]
+
+    @property
+    def _setup_or_none(self) -> "_Setup | None":
+        # Keras asks for metrics while the model is still being made
+        return self.__dict__.get("_setup")
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """`loss`, `<task>_loss`, `<task>_weight` (training only) and `<task>_<metric>`."""
+        plan = self.plan
+        if tf.executing_eagerly() and not self.run_eagerly and plan.tracker.batches() == 0:
+            raise ValueError(
+                message(
+                    "at least one batch in every epoch",
+                    "add .repeat() to the dataset where steps_per_epoch is given, or leave steps_per_epoch out",
+                    batches=0,
+                )
+            )
+        logs = dict(plan.tracker.result())
+        if self._setup.evaluating:
+            logs = {key: value for key, value in logs.items() if not key.endswith("_weight")}
+        for key, metric in plan.metrics().items():
+            result = metric.result()
+            if isinstance(result, Mapping):
+                logs |= {f"{key}_{part}": value for part, value in result.items()}
+            else:
+                logs[key] = result
+        return logs
+
+    # -- saving --------------------------------------------------------------------------------------------------
+
+    def get_config(self) -> dict[str, Any]:
+        setup = self._setup
+        serialized = [keras.saving.serialize_keras_object(task) for task in setup.tasks]
+        own = {"tasks": serialized, "features": setup.features, "preprocessing": setup.preprocessing}
+        return {**super().get_config(), **own}
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "MultiTaskModel":
+        config = dict(config)
+        config["tasks"] = [keras.saving.deserialize_keras_object(task, custom_objects) for task in config["tasks"]]
+        return super().from_config(config, custom_objects)
+
+    def get_compile_config(self) -> dict[str, Any] | None:
+        config = super().get_compile_config()
+        if not config:
+            return config
+        arguments = dict(self._setup.compile_arguments)
+        if arguments["class_weight"] is not None:
+            # JSON has no integer keys
+            pairs = {task: list(map(list, weights.items())) for task, weights in arguments["class_weight"].items()}
+            arguments["class_weight"] = pairs
+        return {**config, **keras.saving.serialize_keras_object(arguments)}
+
+    def compile_from_config(self, config: dict[str, Any]) -> None:
+        arguments = keras.saving.deserialize_keras_object(config)
+        if arguments["class_weight"] is not None:
+            arguments["class_weight"] = {task: dict(pairs) for task, pairs in arguments["class_weight"].items()}
+        self.compile(**arguments)
+
+
+class _Setup:
+    """What the model knows beside its graph; an object of its own, so that Keras does not track what is in it."""
+
+    def __init__(self, tasks: list[Task], features: list[str] | None, preprocessing: dict[str, Any]):
+        self.tasks = tasks
+        self.features = features
+        self.preprocessing = preprocessing
+        self.plan: StepPlan | None = None
+        self.compile_arguments: dict[str, Any] = {}
+        self.evaluating = False
+        self._graph: Graph | None = None
+        self._partition: Partition | None = None
+
+    def graph_of(self, model: MultiTaskModel) -> Graph:
+        if self._graph is None:
+            self._graph = trace(model)
+        return self._graph
+
+    def partition_of(self, model: MultiTaskModel) -> Partition:
+        if self._partition is None:
+            self._partition = partition(model, self.features)
+        return self._partition

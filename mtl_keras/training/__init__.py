@@ -1,0 +1,1 @@
+"""What happens between `compile` and an updated model: losses, weights, one step."""

@@ -1,0 +1,122 @@
+"""What a batch must look like, checked before training where that is possible and by name always."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mtl_keras.errors import message
+from mtl_keras.training.task_plan import TaskPlan
+
+
+def labels_by_task(y: Any, plans: list[TaskPlan], untrained: Sequence[str] = ()) -> dict[str, Any]:
+    """The labels of a batch by task name; those of outputs that are not trained are left out.
+
+    Raises:
+        ValueError: `y` is not a dict (a bare array serves for a single task), or its keys are not the trained tasks.
+    """
+    names = [plan.name for plan in plans]
+    if y is not None and not isinstance(y, Mapping):
+        if len(names) == 1 and not isinstance(y, (list, tuple)):
+            return {names[0]: y}
+        raise ValueError(
+            message("labels as a dict by task name", f"pass y={{...}} with the keys {names}", y=type(y).__name__)
+        )
+    found = [] if y is None else list(y)
+    for name in found:
+        if name not in names and name not in untrained:
+            raise ValueError(
+                message(f"label keys among the trained tasks {names}", "correct the key, or drop it", key=name)
+            )
+    for name in names:
+        if name not in found:
+            raise ValueError(
+                message(
+                    f"labels of every trained task {names}",
+                    f"add {name!r}; labels that are missing are NaN, the task's missing value or weight 0 "
+                    "(mtl.data.complete fills them in), and compile(loss={...: None}) leaves a task out",
+                    keys=found,
+                )
+            )
+    return {name: y[name] for name in names} if y is not None else {}
+
+
+def weights_by_task(sample_weight: Any, plans: list[TaskPlan], untrained: Sequence[str] = ()) -> dict[str, Any]:
+    """The sample weights by task name: a dict (tasks that it does not name weigh 1), or one array for all tasks."""
+    names = [plan.name for plan in plans]
+    if sample_weight is None:
+        return {}
+    if isinstance(sample_weight, Mapping):
+        for name in sample_weight:
+            if name not in names and name not in untrained:
+                raise ValueError(
+                    message(f"sample weight keys among the trained tasks {names}", "correct the key", key=name)
+                )
+        return {name: sample_weight[name] for name in names if sample_weight.get(name) is not None}
+    if isinstance(sample_weight, (list, tuple)):
+        raise ValueError(
+            message(
+                "sample weights as a dict by task name, or one array",
+                f"use the keys {names}",
+                sample_weight=type(sample_weight).__name__,
+            )
+        )
+    return dict.fromkeys(names, sample_weight)
+
+
+def check_arrays(x: Any, y: Any, sample_weight: Any, plans: list[TaskPlan], untrained: Sequence[str] = ()) -> None:
+    """Check data that is in memory: not empty, of equal lengths, images finite, labels in range."""
+    labels = labels_by_task(y, plans, untrained)
+    given = {name: np.asarray(w) for name, w in weights_by_task(sample_weight, plans, untrained).items()}
+    flat = [np.asarray(part) for part in keras.tree.flatten(x)]
+    length = len(flat[0])
+    if length == 0:
+        raise ValueError(
+            message("at least one example", "check the file or filter that the data come from", examples=0)
+        )
+    for part in flat:
+        if part.dtype.kind == "f" and not np.isfinite(part).all():
+            bad = np.flatnonzero(~np.isfinite(part.reshape(length, -1)).all(axis=1))
+            raise ValueError(
+                message("finite inputs", "correct or drop the example", first_bad_example=int(bad[0]), count=len(bad))
+            )
+    for plan in plans:
+        values = np.asarray(labels[plan.name])
+        if len(values) != length:
+            raise ValueError(
+                message(f"{length} labels for task {plan.name!r}, one per example", "check both", labels=len(values))
+            )
+        if plan.label_range is None or values.dtype.kind not in "iufb":
+            continue
+        low, high = plan.label_range
+        exists = ~(np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool))
+        exists &= values != plan.missing
+        if plan.name in given:
+            weight = given[plan.name]
+            exists &= weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim)) != 0
+        bad_values = values[exists & ((values < low) | (values > high))]
+        if bad_values.size:
+            raise ValueError(
+                message(
+                    f"labels of task {plan.name!r} from {low:g} to {high:g}, or {plan.missing:g} where missing",
+                    "correct the label, or give the head more classes",
+                    value=bad_values.flat[0].item(),
+                    count=int(bad_values.size),
+                )
+            )
+
+
+def check_dataset(dataset: tf.data.Dataset, plans: list[TaskPlan], untrained: Sequence[str] = ()) -> None:
+    """Check a dataset by its element spec and length: not empty, (x, y[, sample_weight]) with keys by name."""
+    if int(dataset.cardinality()) == 0:
+        raise ValueError(message("at least one batch", "check what the dataset is made from", batches=0))
+    spec = dataset.element_spec
+    if not isinstance(spec, tuple) or not 2 <= len(spec) <= 3:
+        raise ValueError(
+            message("a dataset of (x, y) or (x, y, sample_weight)", "map it to tuples", element=type(spec).__name__)
+        )
+    labels_by_task(spec[1], plans, untrained)
+    if len(spec) == 3:
+        weights_by_task(spec[2], plans, untrained)

@@ -1,0 +1,69 @@
+"""A task without a label in the batch does not move: neither its head nor its optimizer's memory of it.
+
+A zero gradient is not enough: momentum, weight decay and regularization move a variable all the same. So the old values
+are kept and put back where none of a variable's tasks was present.
+"""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mtl_keras.gradients import replicas
+from mtl_keras.training.step_plan import StepPlan
+from mtl_keras.training.task_plan import TaskPlan
+
+
+class _Hold:
+    """Variables that may have to be put back, with their values before the step."""
+
+    def __init__(self, held: list[tuple[keras.Variable, list[int] | None]]):
+        self._held = held
+        self._before = [tf.identity(variable.value) for variable, _ in held]
+
+    def release(self, present: tf.Tensor) -> None:
+        """Put back the variables none of whose tasks is present; of vectors with one entry per task, those entries."""
+        variables, values = [], []
+        for (variable, tasks), before in zip(self._held, self._before, strict=True):
+            moved = present if tasks is None else tf.reduce_any(tf.gather(present, tasks))
+            variables.append(variable)
+            values.append(tf.where(moved, tf.convert_to_tensor(variable.value), before))
+        replicas.assign(variables, values)
+
+
+def hold_absent(model: keras.Model, plan: StepPlan, y: Any, sample_weight: Any) -> _Hold:
+    """Keep what has to stay where it is if a task turns out to be absent from the global batch."""
+    may_miss = {k for k, task in enumerate(plan.tasks) if _may_miss(task, y[task.name], sample_weight.get(task.name))}
+    held: list[tuple[keras.Variable, list[int] | None]] = []
+    if may_miss and len(plan.tasks) > 1:
+        slots = _slots(model)
+        for variable in model.trainable_variables:
+            tasks = plan.owners.get(variable.path)
+            if tasks is not None and len(tasks) < len(plan.tasks) and set(tasks) <= may_miss:
+                held += [(v, tasks) for v in [variable, *slots.get(variable.path, [])]]
+        for variable in plan.weighting.trainable_variables:
+            per_task = tuple(variable.shape) == (len(plan.tasks),)
+            held += [(v, None) for v in [variable, *slots.get(variable.path, [])] if per_task]
+    return _Hold(held)
+
+
+def _may_miss(task: TaskPlan, labels: Any, sample_weight: Any) -> bool:
+    if sample_weight is not None or labels.dtype.is_floating:
+        return True
+    return labels.dtype.min <= task.missing <= labels.dtype.max
+
+
+def _slots(model: keras.Model) -> dict[str, list[keras.Variable]]:
+    """The optimizer's variables that belong to each trained variable, by the latter's path.
+
+    Keras names them after the variable they belong to; a test guards that it still does.
+    """
+    trained = {variable.path.replace("/", "_") + "_": variable for variable in model.trainable_variables}
+    found: dict[str, list[keras.Variable]] = {}
+    for slot in model.optimizer.variables:
+        owners = [prefix for prefix in trained if slot.name.startswith(prefix)]
+        if owners:
+            owner = trained[max(owners, key=len)]
+            if slot.shape == owner.shape:
+                found.setdefault(owner.path, []).append(slot)
+    return found

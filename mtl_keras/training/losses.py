@@ -1,0 +1,102 @@
+"""Masked losses of all tasks, as sums and counts that add up over replicas and batches."""
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from mtl_keras.training.task_plan import TaskPlan
+
+
+@dataclass(frozen=True)
+class TaskLosses:
+    """The losses of K tasks on this replica's part of a batch.
+
+    Attributes:
+        sums: Weighted sums of the loss values of the labels that exist, float32 [K], differentiable.
+        counts: What to divide by, float32 [K]: the number of labels that exist, or their summed weights.
+        labels: `{task: labels}` with a harmless value where the label is missing.
+        masks: `{task: float32, 1 where the label exists}`, one per loss value ([B], or [B, ...] per element).
+        weights: `{task: float32}`, sample weights at the same shape, 0 where the label is missing.
+    """
+
+    sums: tf.Tensor
+    counts: tf.Tensor
+    labels: dict[str, tf.Tensor]
+    masks: dict[str, tf.Tensor]
+    weights: dict[str, tf.Tensor]
+
+
+def task_losses(
+    plans: list[TaskPlan],
+    labels: dict[str, Any],
+    outputs: dict[str, tf.Tensor],
+    loss_inputs: dict[str, tf.Tensor],
+    sample_weights: dict[str, Any],
+    training: bool,
+) -> TaskLosses:
+    """Losses of every planned task over the labels that exist.
+
+    A label is missing where it is NaN, where it equals the task's missing value, or where its sample weight is 0. It is
+    replaced before the loss sees it: NaN times 0 would be NaN, and class id -1 an error on some devices.
+    """
+    sums, counts = [], []
+    labels_of: dict[str, tf.Tensor] = {}
+    masks: dict[str, tf.Tensor] = {}
+    weights: dict[str, tf.Tensor] = {}
+    for plan in plans:
+        target = _fit_rank(tf.convert_to_tensor(labels[plan.name]), outputs[plan.name])
+        given = sample_weights.get(plan.name)
+        exists = _exists(target, plan.missing)
+        if given is not None:
+            given = tf.cast(given, tf.float32)
+            exists = tf.logical_and(exists, _spread(given, target) != 0.0)
+        target = tf.where(exists, target, tf.cast(plan.harmless, target.dtype))
+        assertion = plan.check_range(target)
+        with tf.control_dependencies([] if assertion is None else [assertion]):
+            target = tf.identity(target)
+        predicted = loss_inputs.get(plan.name, outputs[plan.name])
+        values = tf.cast(plan.loss_values(target, predicted), tf.float32)
+        mask = tf.cast(_per_value(exists, values), tf.float32)
+        weight = mask if given is None else mask * _spread(given, values)
+        labels_of[plan.name], masks[plan.name], weights[plan.name] = target, mask, weight
+        if training and plan.class_weight is not None:
+            weight = weight * _spread(plan.class_weights(target), values)
+        # a missing label must not reach the sum even where its loss value is infinite
+        sums.append(tf.reduce_sum(tf.where(weight != 0.0, values, 0.0) * weight))
+        counts.append(tf.reduce_sum(weight if plan.divide_by_weights else mask))
+    return TaskLosses(tf.stack(sums), tf.stack(counts), labels_of, masks, weights)
+
+
+def _fit_rank(labels: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
+    """Give labels [B] the trailing 1 of an output [B, 1], as Keras' losses do."""
+    if labels.shape.rank == output.shape.rank - 1 and output.shape[-1] == 1:
+        return tf.expand_dims(labels, -1)
+    return labels
+
+
+def _exists(labels: tf.Tensor, missing: float) -> tf.Tensor:
+    exists = tf.ones_like(labels, tf.bool)
+    if labels.dtype.is_floating:
+        exists = tf.logical_not(tf.math.is_nan(labels))
+    can_be_missing = labels.dtype.is_floating or labels.dtype.min <= missing <= labels.dtype.max  # uint8 holds no -1
+    if not math.isnan(missing) and can_be_missing:
+        exists = tf.logical_and(exists, labels != tf.cast(missing, labels.dtype))
+    return exists
+
+
+def _per_value(exists: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
+    """One flag per loss value: where a value covers several labels, all of them must exist."""
+    if exists.shape.rank > values.shape.rank:
+        exists = tf.reduce_all(exists, axis=list(range(values.shape.rank, exists.shape.rank)))
+    return tf.broadcast_to(exists, tf.shape(values))
+
+
+def _spread(weights: tf.Tensor, like: tf.Tensor) -> tf.Tensor:
+    """Weights [B], [B, 1] or per element at the shape of `like`; trailing axes that it lacks are averaged away."""
+    while weights.shape.rank > like.shape.rank:
+        weights = tf.reduce_mean(weights, axis=-1)
+    while weights.shape.rank < like.shape.rank:
+        weights = tf.expand_dims(weights, -1)
+    return tf.broadcast_to(weights, tf.shape(like))

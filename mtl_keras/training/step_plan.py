@@ -1,0 +1,80 @@
+"""StepPlan: everything that one training step needs to know, decided once by `compile`."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mtl_keras.training.task_plan import TaskPlan
+from mtl_keras.training.trackers import LossTracker
+from mtl_keras.weightings import Weighting
+
+HEAD_GRADIENTS = ("unweighted", "weighted")
+
+
+@dataclass
+class StepPlan:
+    """The plan of a step.
+
+    Attributes:
+        tasks: The trained tasks in output order.
+        weighting: The method, bound to those tasks.
+        scope: Where a gradient method takes its gradients.
+        head_gradients: Whether a gradient method's weights reach the heads' own variables too.
+        loss_weights: What each loss is multiplied by before the method sees it.
+        whole: Model from the inputs to `{"output": {task: ...}, "loss_input": {task: ...}}`.
+        trunk, heads: The same in two halves, for gradient methods; None where the method reads losses only.
+        cut_from_inputs: For each cut tensor, whether it is one of the model's inputs (no shared variable behind it).
+        owners: For each trainable variable's path, the indices of the trained tasks that depend on it.
+        tracker: Epoch means of losses and weights.
+    """
+
+    tasks: list[TaskPlan]
+    weighting: Weighting
+    scope: str
+    head_gradients: str
+    loss_weights: list[float]
+    whole: keras.Model
+    tracker: LossTracker
+    owners: dict[str, list[int]]
+    trunk: keras.Model | None = None
+    heads: keras.Model | None = None
+    cut_from_inputs: list[bool] = field(default_factory=list)
+    shared_variables: list[keras.Variable] = field(default_factory=list)
+    last_shared_variables: list[keras.Variable] = field(default_factory=list)
+    task_variables: dict[str, list[keras.Variable]] = field(default_factory=dict)
+
+    @property
+    def names(self) -> list[str]:
+        """The trained tasks' names."""
+        return [task.name for task in self.tasks]
+
+    @property
+    def loss_scale(self) -> tf.Tensor:
+        """`loss_weights` as a tensor [K]."""
+        return tf.constant(self.loss_weights, tf.float32)
+
+    def evaluation_weights(self) -> tf.Tensor:
+        """Task weights [K] of the total loss in evaluation: fixed ones only, so that epochs can be compared."""
+        fixed = getattr(self.weighting, "task_weights", None)
+        return self.loss_scale if fixed is None else self.loss_scale * tf.convert_to_tensor(fixed.value)
+
+    def metrics(self) -> dict[str, keras.metrics.Metric]:
+        """All task metrics by log key."""
+        named: dict[str, keras.metrics.Metric] = {}
+        for task in self.tasks:
+            named |= {f"{task.name}_{metric.name}": metric for metric in task.metrics}
+            for metric in task.weighted_metrics:
+                key = f"{task.name}_{metric.name}"
+                named[f"{task.name}_weighted_{metric.name}" if key in named else key] = metric
+        return named
+
+    def update_metrics(self, labels: Any, outputs: Any, masks: Any, weights: Any) -> None:
+        """Feed every metric the labels that exist."""
+        for task in self.tasks:
+            name = task.name
+            for metric in task.metrics:
+                metric.update_state(labels[name], outputs[name], sample_weight=masks[name])
+            for metric in task.weighted_metrics:
+                metric.update_state(labels[name], outputs[name], sample_weight=weights[name])

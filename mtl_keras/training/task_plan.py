@@ -1,0 +1,211 @@
+"""TaskPlan: what `compile` decided for one task: its loss, its metrics, how labels are read."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mtl_keras.errors import message
+from mtl_keras.tasks import Task, checked_class_weight
+
+_NAN = float("nan")
+
+
+@dataclass
+class TaskPlan:
+    """One trained task, resolved.
+
+    Attributes:
+        name: The task.
+        loss: Keras loss; its `call` gives one value per label.
+        kind: The head's kind; `"classification"` or `"regression"`, by the loss, where there is no head.
+        reads_last_input: The loss reads what the output's last layer reads (logits), not the output.
+        to_target: Labels to what the loss compares with.
+        missing: Label value that means "no label", beside NaN; NaN for none.
+        label_range: Lowest and highest label allowed, or None.
+        divide_by_weights: Divide by the summed weights ("mean_with_sample_weight"), not by the number of labels.
+        class_weight: `{class id: weight}` for the training loss, or None.
+        metrics: Metrics that see every existing label with weight 1.
+        weighted_metrics: Metrics that see the sample weights.
+        best: Log key (without the task's name) that says which model is better, and `"max"` or `"min"`.
+    """
+
+    name: str
+    loss: keras.losses.Loss
+    kind: str
+    reads_last_input: bool = False
+    to_target: Callable[[Any], Any] = lambda labels: labels
+    missing: float = _NAN
+    label_range: tuple[float, float] | None = None
+    divide_by_weights: bool = False
+    class_weight: dict[int, float] | None = None
+    metrics: list[keras.metrics.Metric] = field(default_factory=list)
+    weighted_metrics: list[keras.metrics.Metric] = field(default_factory=list)
+    best: tuple[str, str] = ("loss", "min")
+
+    @property
+    def harmless(self) -> float:
+        """A label that the loss can digest, put where one is missing."""
+        return self.label_range[0] if self.label_range else 0.0
+
+    def loss_values(self, labels: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
+        """One loss value per label, not averaged."""
+        return self.loss.call(self.to_target(labels), predicted)
+
+    def class_weights(self, labels: tf.Tensor) -> tf.Tensor:
+        """The weight of each label's class; 1 for classes that have none."""
+        assert self.class_weight is not None
+        table = [self.class_weight.get(label, 1.0) for label in range(max(self.class_weight) + 1)]
+        ids = tf.cast(labels, tf.int32)
+        known = ids < len(table)
+        return tf.where(known, tf.gather(table, tf.where(known, ids, 0)), 1.0)
+
+    def check_range(self, labels: tf.Tensor) -> tf.Operation | None:
+        """An assertion that existing labels lie in the allowed range, for the graph."""
+        if self.label_range is None:
+            return None
+        low, high = self.label_range
+        lowest, highest = tf.reduce_min(labels), tf.reduce_max(labels)
+        # of an empty batch the extremes are the dtype's own limits
+        fine = (tf.size(labels) == 0) | (
+            (lowest >= tf.cast(low, labels.dtype)) & (highest <= tf.cast(high, labels.dtype))
+        )
+        text = f"Expected labels of task {self.name!r} from {low:g} to {high:g}"
+        return tf.debugging.Assert(fine, [f"{text}. Received: smallest and largest ", lowest, highest])
+
+
+def plan_task(task: Task, output: Any, loss: Any, metrics: Any, weighted_metrics: Any, class_weight: Any) -> TaskPlan:
+    """Resolve one task. `"auto"` takes the task's own setting, and that one's `"auto"` the head's."""
+    head = task.head
+    loss = task.loss if isinstance(loss, str) and loss == "auto" else loss
+    automatic = isinstance(loss, str) and loss == "auto"
+    if automatic and head is None:
+        raise ValueError(
+            message(
+                f"a loss for task {task.name!r}, which has no head to bring one",
+                "pass compile(loss={...}) with one entry per task, or None for an output that is not trained",
+                loss=loss,
+            )
+        )
+    resolved = head.loss() if automatic else _loss(task.name, loss)
+    sparse = "sparse" in resolved.name
+    if head is not None:
+        plan = TaskPlan(task.name, resolved, head.kind, missing=head.missing, label_range=head.label_range)
+        plan.reads_last_input = automatic and head.loss_reads == "last_input"
+        if automatic:
+            plan.to_target = head.loss_target
+        plan.best = head.best
+    else:
+        plan = TaskPlan(task.name, resolved, "classification" if "crossentropy" in resolved.name else "regression")
+        if sparse:
+            plan.missing, plan.label_range = -1.0, (0.0, float(output.shape[-1] - 1))
+    if not automatic:
+        plan.to_target = _as_float
+    plan.divide_by_weights = resolved.reduction == "mean_with_sample_weight"
+    weights = class_weight if class_weight is not None else task.class_weight
+    if weights is not None:
+        plan.class_weight = _class_weight(plan, weights)
+    chosen = task.metrics if isinstance(metrics, str) and metrics == "auto" else metrics
+    if isinstance(chosen, str) and chosen == "auto":
+        plan.metrics = head.metrics() if head is not None else []
+    else:
+        plan.metrics = [_metric(plan, m, output) for m in _listed(chosen)]
+        plan.best = _best(plan)
+    plan.weighted_metrics = [_metric(plan, m, output) for m in _listed(weighted_metrics)]
+    return plan
+
+
+def _class_weight(plan: TaskPlan, class_weight: Mapping[int, float]) -> dict[int, float]:
+    if plan.kind not in ("classification", "ordinal") or plan.label_range is None:
+        raise ValueError(
+            message(
+                f"class weights only for tasks with class ids as labels (task {plan.name!r} is {plan.kind})",
+                "remove them, or use sample weights",
+                class_weight=class_weight,
+            )
+        )
+    checked = checked_class_weight(plan.name, class_weight)
+    highest = plan.label_range[1]
+    if max(checked) > highest:
+        raise ValueError(
+            message(
+                f"class ids from 0 to {highest:g} in the class weights of task {plan.name!r}",
+                "correct the ids",
+                class_weight=class_weight,
+            )
+        )
+    return checked
+
+
+def _listed(metrics: Any) -> list[Any]:
+    if metrics is None:
+        return []
+    return list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+
+
+class _FunctionLoss(keras.losses.Loss):
+    """A loss function in the clothes of a loss object."""
+
+    def __init__(self, function: Callable[[Any, Any], Any], name: str):
+        super().__init__(name=name)
+        self.function = function
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        return self.function(y_true, y_pred)
+
+
+def _as_float(labels: tf.Tensor) -> tf.Tensor:
+    """Labels as Keras hands them to its losses: in the default float type."""
+    return tf.cast(labels, keras.config.floatx())
+
+
+def _loss(task: str, loss: Any) -> keras.losses.Loss:
+    resolved = keras.losses.get(loss)
+    if not isinstance(resolved, keras.losses.Loss):
+        resolved = _FunctionLoss(resolved, getattr(resolved, "__name__", "loss"))
+    if resolved.reduction not in ("sum_over_batch_size", "mean", "mean_with_sample_weight"):
+        raise ValueError(
+            message(
+                f"a loss that is a mean over the labels that exist, for task {task!r}",
+                "leave reduction at its default; multiply with loss_weights to scale a loss",
+                reduction=resolved.reduction,
+            )
+        )
+    return resolved
+
+
+def _metric(plan: TaskPlan, metric: Any, output: Any) -> keras.metrics.Metric:
+    """A metric object from a name, object or function; "accuracy" is the one that fits the loss, as in Keras."""
+    if isinstance(metric, keras.metrics.Metric):
+        return metric
+    if isinstance(metric, str) and metric in ("accuracy", "acc"):
+        return _accuracy(plan, output)(name=metric)
+    resolved = keras.metrics.get(metric)
+    # Keras logs a metric under the name that the user gave it
+    name = metric if isinstance(metric, str) else getattr(resolved, "__name__", "metric")
+    if not isinstance(resolved, keras.metrics.Metric):
+        return keras.metrics.MeanMetricWrapper(resolved, name=name)
+    return type(resolved).from_config({**resolved.get_config(), "name": name})
+
+
+def _accuracy(plan: TaskPlan, output: Any) -> type[keras.metrics.Metric]:
+    if output.shape[-1] == 1 or plan.kind == "multilabel" or "binary" in plan.loss.name:
+        return keras.metrics.BinaryAccuracy
+    if plan.label_range is not None:
+        return keras.metrics.SparseCategoricalAccuracy
+    return keras.metrics.CategoricalAccuracy
+
+
+# "better" for the metrics of Keras that a larger value does not flatter
+_SMALLER_IS_BETTER = ("error", "crossentropy", "divergence", "hinge", "loss", "logcosh", "poisson")
+
+
+def _best(plan: TaskPlan) -> tuple[str, str]:
+    if not plan.metrics:
+        return "loss", "min"
+    metric = plan.metrics[0]
+    names = f"{metric.name} {type(metric).__name__}".lower()
+    short = metric.name in ("mae", "mse", "rmse", "mape", "msle", "kld")
+    return metric.name, "min" if short or any(word in names for word in _SMALLER_IS_BETTER) else "max"

@@ -1,0 +1,58 @@
+"""Exact epoch means of losses and weights, in one variable that all tasks share.
+
+Stock Keras keeps one metric with two variables per output; for many tasks their upkeep costs more than the step.
+"""
+
+import keras
+import tensorflow as tf
+
+_PER_TASK = 4  # loss sum, label count, weighted loss sum, weight times count
+
+
+@keras.saving.register_keras_serializable(package="mtl_keras")
+class LossTracker(keras.metrics.Metric):
+    """Total loss, loss of each task and weight applied to each task, as means over an epoch.
+
+    A task's loss is the sum over all labels seen divided by their number, so partial batches and missing labels leave
+    it exact. The total is the sum of the weighted task losses plus the mean of what is added beside them
+    (regularization, penalties).
+    """
+
+    def __init__(self, task_names: list[str], name: str = "losses"):
+        super().__init__(name=name, dtype="float32")
+        self.task_names = list(task_names)
+        self.state = self.add_variable(
+            (_PER_TASK * len(self.task_names) + 3,), "zeros", name="state", aggregation="sum"
+        )
+
+    def update_state(
+        self, sums: tf.Tensor, counts: tf.Tensor, weights: tf.Tensor, added: tf.Tensor, examples: tf.Tensor
+    ) -> None:
+        """Take in one batch: sums, counts and weights [K]; what was added to the loss; the number of examples."""
+        examples = tf.cast(examples, tf.float32)
+        one_batch = tf.concat(
+            [sums, counts, weights * sums, weights * counts, tf.stack([added * examples, examples, 1.0])], axis=0
+        )
+        self.state.assign_add(one_batch)
+
+    def result(self) -> dict[str, tf.Tensor]:
+        """`{"loss", "<task>_loss", "<task>_weight"}`; 0 where no label was seen."""
+        state = tf.convert_to_tensor(self.state)
+        sums, counts, weighted, weights = tf.unstack(tf.reshape(state[:-3], [_PER_TASK, -1]))
+        added, examples = state[-3], state[-2]
+        losses = tf.unstack(tf.math.divide_no_nan(sums, counts))
+        applied = tf.unstack(tf.math.divide_no_nan(weights, counts))
+        total = tf.reduce_sum(tf.math.divide_no_nan(weighted, counts)) + tf.math.divide_no_nan(added, examples)
+        logs = {"loss": total}
+        logs |= {f"{task}_loss": loss for task, loss in zip(self.task_names, losses, strict=True)}
+        return logs | {f"{task}_weight": weight for task, weight in zip(self.task_names, applied, strict=True)}
+
+    def batches(self) -> int:
+        """How many batches (of one replica each) were taken in since the last reset."""
+        return int(keras.ops.convert_to_numpy(self.state)[-1])
+
+    def labels_seen(self) -> dict[str, float]:
+        """How many labels (or how much label weight) each task has had since the last reset."""
+        num_tasks = len(self.task_names)
+        counts = keras.ops.convert_to_numpy(self.state)[num_tasks : 2 * num_tasks]
+        return {task: float(count) for task, count in zip(self.task_names, counts, strict=True)}

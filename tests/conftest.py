@@ -23,4 +23,4 @@ def _seeded():
     keras.utils.set_random_seed(7)
     yield
     keras.config.set_dtype_policy("float32")
-    keras.backend.clear_session()
+    keras.backend.clear_session(free_memory=False)

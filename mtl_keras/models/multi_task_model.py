@@ -1,6 +1,8 @@
 """MultiTaskModel: a functional Keras model with named outputs, trained by ordinary compile and fit."""
 
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -9,13 +11,14 @@ import tensorflow as tf
 from mtl_keras import weightings
 from mtl_keras.errors import message
 from mtl_keras.gradients import replicas
-from mtl_keras.models.graph import Graph, trace
+from mtl_keras.graph import Graph, trace
 from mtl_keras.models.partition import Partition, partition
 from mtl_keras.registry import PACKAGE
 from mtl_keras.tasks import Task, checked_names
 from mtl_keras.training import data_checks, step
 from mtl_keras.training.clock import EpochClock
 from mtl_keras.training.compile_state import make_plan, plan_tasks
+from mtl_keras.training.graph_errors import readable
 from mtl_keras.training.step_plan import StepPlan
 
 
@@ -76,6 +79,9 @@ class MultiTaskModel(keras.Model):
                 )
             )
         super().__init__(inputs, dict(outputs), name=name, **kwargs)
+        # The weighting is a sublayer: its variables are trained, saved and restored with the model's. It sits in a list
+        # because a list lets go of what is taken out, and an attribute does not.
+        self._methods: list[weightings.Weighting] = []
         self._setup = _Setup(tasks, None if features is None else list(features), dict(preprocessing or {}))
 
     @property
@@ -92,6 +98,11 @@ class MultiTaskModel(keras.Model):
     def preprocessing(self) -> dict[str, Any]:
         """What happens to the inputs inside the graph."""
         return dict(self._setup.preprocessing)
+
+    @property
+    def weighting(self) -> weightings.Weighting:
+        """The method that balances the tasks, as `compile` set it."""
+        return self.plan.weighting
 
     @property
     def graph(self) -> Graph:
@@ -153,10 +164,9 @@ class MultiTaskModel(keras.Model):
                 jit_compile=jit_compile,
                 auto_scale_loss=auto_scale_loss,
             )
-            # as a sublayer its variables are trained, saved and restored with the model's
-            if self._setup.plan is not None and self.weighting is not method:
-                del self.weighting
-            self.weighting: weightings.Weighting = method
+            if method not in self._methods:
+                self._methods.clear()
+                self._methods.append(method)
             self._setup.plan = plan
             self._setup.compile_arguments = {
                 **given,
@@ -230,20 +240,21 @@ class MultiTaskModel(keras.Model):
                     "sample weights inside the dataset", "let it yield (x, y, sample_weight)", sample_weight="given"
                 )
             )
-        return super().fit(
-            x,
-            y,
-            batch_size=batch_size,
-            epochs=epochs,
-            verbose=verbose,
-            callbacks=callbacks,
-            validation_split=validation_split,
-            validation_data=validation_data,
-            # a dataset shuffles itself; Keras warns of the default each time
-            shuffle=(not is_dataset) if shuffle is None else shuffle,
-            sample_weight=sample_weight,
-            **kwargs,
-        )
+        with readable(), _quiet_about_unknown_length():
+            return super().fit(
+                x,
+                y,
+                batch_size=batch_size,
+                epochs=epochs,
+                verbose=verbose,
+                callbacks=callbacks,
+                validation_split=validation_split,
+                validation_data=validation_data,
+                # a dataset shuffles itself; Keras warns of the default each time
+                shuffle=(not is_dataset) if shuffle is None else shuffle,
+                sample_weight=sample_weight,
+                **kwargs,
+            )
 
     def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; `return_dict=True` gives the logs by name."""
@@ -251,7 +262,8 @@ class MultiTaskModel(keras.Model):
         try:
             if not kwargs.get("_use_cached_eval_dataset"):
                 self._check_data(x, y, kwargs.get("sample_weight"))
-            return super().evaluate(x, y, *args, **kwargs)
+            with readable(), _quiet_about_unknown_length():
+                return super().evaluate(x, y, *args, **kwargs)
         finally:
             self._setup.evaluating = False
 
@@ -349,6 +361,14 @@ class MultiTaskModel(keras.Model):
         self.compile(**arguments)
 
 
+@contextmanager
+def _quiet_about_unknown_length() -> Iterator[None]:
+    """Keras warns at the end of every dataset of unknown length; an epoch without data is an error here, see above."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Your input ran out of data", category=UserWarning)
+        yield
+
+
 class _Setup:
     """What the model knows beside its graph; an object of its own, so that Keras does not track what is in it."""
 
@@ -369,5 +389,5 @@ class _Setup:
 
     def partition_of(self, model: MultiTaskModel) -> Partition:
         if self._partition is None:
-            self._partition = partition(model, self.features)
+            self._partition = partition(model, self.features, self.graph_of(model))
         return self._partition

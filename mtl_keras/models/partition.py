@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from mtl_keras.errors import message
-from mtl_keras.models.graph import Graph, trace
+from mtl_keras.graph import Graph, behind, trace
 
 
 @dataclass(frozen=True)
@@ -21,7 +21,7 @@ class Partition:
     Attributes:
         trunk: Model from the inputs to the list of cut tensors.
         heads: Model from the cut tensors to `{task: output}`.
-        graph: The calls that the halves were found in; `heads.output` are its outputs.
+        graph: The calls that the halves were found in.
         cut_names: For each cut tensor, the name of the operation that makes it.
         shared_layers: Layers with variables before the cut, in running order.
         task_layers: `{task: layers with variables behind the cut}`.
@@ -59,12 +59,13 @@ class Partition:
         return list(trained[-1]) if trained else []
 
 
-def partition(model: keras.Model, features: Sequence[str] | None = None) -> Partition:
+def partition(model: keras.Model, features: Sequence[str] | None = None, graph: Graph | None = None) -> Partition:
     """Split a functional model with dict outputs into what its tasks share and what they do not.
 
     Args:
         model: Any functional `keras.Model` whose outputs are a dict `{task: tensor}`.
         features: Names of the layers whose outputs are to be the cut; found from the graph by default.
+        graph: The model's calls, where they are traced already.
 
     Returns:
         The partition. With a single task everything is that task's own and the cut is the model's inputs.
@@ -81,7 +82,7 @@ def partition(model: keras.Model, features: Sequence[str] | None = None) -> Part
         >>> parts.cut_names, [v.path for v in parts.shared_variables]
         (['trunk'], ['trunk/kernel', 'trunk/bias'])
     """
-    graph = trace(model)
+    graph = graph or trace(model)
     maker = graph.maker()
     if features is not None:
         cut = [tensor for name in features for tensor in _made_by(graph, name)]
@@ -90,9 +91,9 @@ def partition(model: keras.Model, features: Sequence[str] | None = None) -> Part
     else:
         cut = _find_cut(graph)
     names = [maker[id(tensor)].operation.name if id(tensor) in maker else tensor.name for tensor in cut]
-    trunk = keras.Model(model.inputs, cut)
+    trunk = keras.Model(model.input, cut)
     try:
-        heads = keras.Model(cut, graph.outputs)
+        heads = keras.Model(cut, {task: behind(tensor, cut) for task, tensor in graph.outputs.items()})
     except ValueError as error:
         raise ValueError(message("outputs that depend on the inputs only through the cut", _HOW, cut=names)) from error
     return _checked(graph, trunk, heads, names)

@@ -6,6 +6,7 @@ from typing import Any
 import keras
 
 from mtl_keras.errors import message
+from mtl_keras.graph import Graph, behind
 from mtl_keras.tasks import Task
 from mtl_keras.training.step_plan import HEAD_GRADIENTS, StepPlan
 from mtl_keras.training.task_plan import TaskPlan, plan_task
@@ -117,22 +118,22 @@ def make_plan(
             weighting.weights_config = dict(zip(names, weights, strict=True))
         weights = [1.0] * len(names)
     graph = model.graph
-    inputs = model.input
+    loss_inputs = _loss_inputs(plans, graph)
     plan = StepPlan(
         tasks=plans,
         weighting=weighting,
         scope=scope,
         head_gradients=head_gradients,
         loss_weights=weights,
-        whole=keras.Model(inputs, _both(plans, graph)),
+        whole=keras.Model(model.input, {"output": dict(graph.outputs), "loss_input": loss_inputs}),
         tracker=LossTracker(names),
         owners=_owners(graph, names),
     )
     size = None
     if weighting.reads != "losses":
         parts = model.partition
-        plan.trunk, plan.heads = parts.trunk, keras.Model(parts.cut, _both(plans, parts.graph))
-        plan.cut_from_inputs = [any(tensor is i for i in parts.graph.inputs) for tensor in parts.cut]
+        plan.trunk, plan.heads = _halves(model, loss_inputs)
+        plan.cut_from_inputs = [any(tensor is i for i in parts.graph.inputs) for tensor in plan.trunk.outputs]
         plan.shared_variables = parts.shared_variables
         plan.last_shared_variables = parts.last_shared_variables
         plan.task_variables = parts.task_variables
@@ -149,15 +150,27 @@ def make_plan(
     return plan
 
 
-def _both(plans: list[TaskPlan], graph: Any) -> dict[str, dict[str, Any]]:
-    """Each output, and what the losses read that do not read the output itself."""
+def _loss_inputs(plans: list[TaskPlan], graph: Graph) -> dict[str, Any]:
+    """What the losses read that do not read the output itself."""
     maker = graph.maker()
-    reading = [plan.name for plan in plans if plan.reads_last_input]
-    inputs = {name: maker[id(graph.outputs[name])].inputs[0] for name in reading}
-    return {"output": dict(graph.outputs), "loss_input": inputs}
+    return {plan.name: maker[id(graph.outputs[plan.name])].inputs[0] for plan in plans if plan.reads_last_input}
 
 
-def _owners(graph: Any, names: list[str]) -> dict[str, list[int]]:
+def _halves(model: keras.Model, loss_inputs: dict[str, Any]) -> tuple[keras.Model, keras.Model]:
+    """Trunk and heads that also give the losses what they read."""
+    parts = model.partition
+    # where one task's output feeds another task, that task's logits lie before the cut and have to cross it
+    outputs = parts.graph.outputs
+    crossing = [t for task, t in loss_inputs.items() if any(outputs[task] is tensor for tensor in parts.cut)]
+    cut = [*parts.cut, *crossing]
+    heads = {
+        "output": {task: behind(tensor, cut) for task, tensor in outputs.items()},
+        "loss_input": {task: behind(tensor, cut) for task, tensor in loss_inputs.items()},
+    }
+    return keras.Model(model.input, cut), keras.Model(cut, heads)
+
+
+def _owners(graph: Graph, names: list[str]) -> dict[str, list[int]]:
     owners: dict[str, list[int]] = {}
     for k, name in enumerate(names):
         for index in graph.needed_for(name):

@@ -8,6 +8,7 @@ import tensorflow as tf
 
 from mtl_keras.gradients import gramian as gram
 from mtl_keras.gradients import replicas
+from mtl_keras.training.graph_errors import assert_in_graph
 from mtl_keras.training.hold import hold_absent
 from mtl_keras.training.losses import TaskLosses, task_losses
 from mtl_keras.training.step_plan import StepPlan
@@ -39,10 +40,9 @@ def measure(plan: StepPlan, forward: dict[str, Any], y: Any, sample_weight: Any,
     sums, counts = tf.unstack(replicas.total(own))
     losses = plan.loss_scale * tf.math.divide_no_nan(sums, counts)
     if plan.weighting.positive_losses and training:
-        check = tf.debugging.Assert(
-            tf.reduce_all(losses >= 0.0),
-            [f"Expected losses of at least 0 for weighting {plan.weighting.name!r}. Received: ", losses],
-        )
+        text = f"Expected losses of at least 0 for weighting {plan.weighting.name!r}. Received: {plan.names}="
+        do = ". Do choose losses that cannot be negative, or a weighting that takes no logarithm."
+        check = assert_in_graph(tf.reduce_all(losses >= 0.0), text, tf.strings.as_string(losses), do)
         with tf.control_dependencies([] if check is None else [check]):
             losses = tf.where(counts > 0.0, tf.maximum(losses, _ABOVE_ZERO), 0.0)
     shares = plan.loss_scale * tf.math.divide_no_nan(found.sums, counts)
@@ -114,7 +114,7 @@ def _gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_we
         cut = keras.tree.flatten(plan.trunk(x, training=True))
         with tf.GradientTape(persistent=True) as head_tape:
             head_tape.watch([tensor for tensor in cut if tensor.dtype.is_floating])
-            forward = plan.heads(cut if len(cut) > 1 else cut[0], training=True)
+            forward = plan.heads(cut, training=True)
             measured = measure(plan, forward, y, sample_weight, training=True)
             shares = [scale * share for share in tf.unstack(measured.shares)]
         added = _added(model)

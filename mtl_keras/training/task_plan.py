@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mtl_keras.errors import message
 from mtl_keras.tasks import Task, checked_class_weight
+from mtl_keras.training.graph_errors import assert_in_graph
 
 _NAN = float("nan")
 
@@ -72,8 +73,9 @@ class TaskPlan:
         fine = (tf.size(labels) == 0) | (
             (lowest >= tf.cast(low, labels.dtype)) & (highest <= tf.cast(high, labels.dtype))
         )
-        text = f"Expected labels of task {self.name!r} from {low:g} to {high:g}"
-        return tf.debugging.Assert(fine, [f"{text}. Received: smallest and largest ", lowest, highest])
+        text = f"Expected labels of task {self.name!r} from {low:g} to {high:g}, or {self.missing:g} where missing."
+        do = ". Do correct the labels, or give the head more classes."
+        return assert_in_graph(fine, f"{text} Received: smallest=", lowest, ", largest=", highest, do)
 
 
 def plan_task(task: Task, output: Any, loss: Any, metrics: Any, weighted_metrics: Any, class_weight: Any) -> TaskPlan:

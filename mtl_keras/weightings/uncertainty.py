@@ -17,8 +17,8 @@ class Uncertainty(LossWeighting):
 
     Args:
         initial_log_variance: `s_k` at the start, default 0.0. LibMTL starts at -0.5.
-        classification_factor: `f_k` of classification tasks, default 1.0 as in the paper. LibMTL and TorchJD use 0.5 for
-            all tasks: pass 0.5 to compare with them.
+        classification_factor: `f_k` of classification tasks, default 1.0 as in the paper. LibMTL and TorchJD use 0.5
+            for all tasks: pass 0.5 to compare with them.
 
     The `s_k` are trained by the model's optimizer, without weight decay where the optimizer is not built yet. A task
     without a label in a batch leaves its `s_k` where it is.

@@ -67,3 +67,8 @@ def trace(model: keras.Model) -> Graph:
         plain, input_tensors=model.input, clone_function=lambda layer: layer, call_function=watch
     )
     return Graph(list(model.inputs), calls, dict(again.output))
+
+
+def behind(tensor: Any, cut: list[Any]) -> Any:
+    """The tensor, with an identity behind it if it is a cut tensor: Keras cannot take a tensor in and out at once."""
+    return keras.layers.Identity()(tensor) if any(tensor is other for other in cut) else tensor

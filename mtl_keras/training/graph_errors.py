@@ -1,0 +1,29 @@
+"""Errors raised inside compiled code, in the words of this library."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import tensorflow as tf
+
+_PART = re.compile(r"\[(.*?)\](?= \[|$|\n)", re.DOTALL)
+
+
+def assert_in_graph(condition: tf.Tensor, *parts: Any) -> tf.Operation | None:
+    """An assertion whose message is its parts in a row, strings and tensors; begins with "Expected"."""
+    return tf.debugging.Assert(condition, [tf.convert_to_tensor(part) for part in parts])
+
+
+@contextmanager
+def readable() -> Iterator[None]:
+    """Turn a failed assertion of `assert_in_graph` into a ValueError with its message alone."""
+    try:
+        yield
+    except tf.errors.InvalidArgumentError as error:
+        found = re.search(r"assertion failed: (\[Expected .*)", error.message, re.DOTALL)
+        if found is None:
+            raise
+        line = found.group(1).split("\n")[0]
+        text = "".join(_PART.findall(line)).replace("\\'", "'")
+        raise ValueError(text) from error

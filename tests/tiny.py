@@ -8,10 +8,11 @@ import mtl_keras as mtl
 from mtl_keras.weightings.base import SCOPES, GradientAggregator, GradientWeighting, register
 
 LOSSES = {"a": "sparse_categorical_crossentropy", "b": "mse"}
+FOUR_LOSSES = {**LOSSES, "c": "mae", "d": "binary_crossentropy"}
 
 
-def graph(batch_norm=False, dropout=0.0, regularizer=None, seed=3):
-    """Inputs and outputs of a small convolutional graph: classes `a` (5) and a number `b`."""
+def graph(batch_norm=False, dropout=0.0, regularizer=None, four=False, seed=3):
+    """Inputs and outputs of a small convolutional graph: classes `a` (5), a number `b`; if `four`, `c` and `d` too."""
     keras.utils.set_random_seed(seed)
     x = keras.Input((8, 8, 1), name="image")
     h = keras.layers.Conv2D(4, 3, use_bias=not batch_norm, name="conv", kernel_regularizer=regularizer)(x)
@@ -22,7 +23,11 @@ def graph(batch_norm=False, dropout=0.0, regularizer=None, seed=3):
         h = keras.layers.Dropout(dropout, name="drop")(h)
     h = keras.layers.Dense(8, "relu", name="dense", kernel_regularizer=regularizer)(h)
     a = keras.layers.Dense(5, "softmax", name="a", kernel_regularizer=regularizer)(h)
-    return x, {"a": a, "b": keras.layers.Dense(1, name="b")(h)}
+    outputs = {"a": a, "b": keras.layers.Dense(1, name="b")(h)}
+    if four:
+        outputs["c"] = keras.layers.Dense(1, name="c")(h)
+        outputs["d"] = keras.layers.Dense(1, "sigmoid", name="d")(h)
+    return x, outputs
 
 
 def model(**kwargs):
@@ -30,11 +35,14 @@ def model(**kwargs):
     return mtl.MultiTaskModel(*graph(**kwargs))
 
 
-def arrays(n=45, seed=0):
+def arrays(n=45, seed=0, four=False):
     """Images and complete labels for `graph`."""
     rng = np.random.default_rng(seed)
     x = rng.normal(size=(n, 8, 8, 1)).astype("float32")
     y = {"a": rng.integers(0, 5, n).astype("int32"), "b": rng.normal(size=n).astype("float32")}
+    if four:
+        y["c"] = rng.normal(size=n).astype("float32")
+        y["d"] = rng.integers(0, 2, n).astype("float32")
     return x, y
 
 

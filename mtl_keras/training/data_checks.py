@@ -73,9 +73,7 @@ def check_arrays(x: Any, y: Any, sample_weight: Any, plans: list[TaskPlan], untr
     flat = [np.asarray(part) for part in keras.tree.flatten(x)]
     length = len(flat[0])
     if length == 0:
-        raise ValueError(
-            message("at least one example", "check the file or filter that the data come from", examples=0)
-        )
+        raise ValueError(message("at least one example", "check the file or filter behind the data", examples=0))
     for part in flat:
         if part.dtype.kind == "f" and not np.isfinite(part).all():
             bad = np.flatnonzero(~np.isfinite(part.reshape(length, -1)).all(axis=1))

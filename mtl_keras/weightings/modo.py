@@ -37,6 +37,7 @@ class MoDo(GradientWeighting):
     """
 
     cross_gramian = True
+    scopes = ("parameters", "last_layer")  # halves of a batch have no features in common
     paper = "Chen et al., Three-Way Trade-Off in Multi-Objective Learning, NeurIPS 2023"
 
     def __init__(self, gamma: float = 1e-3, rho: float = 0.1, name: str | None = None, **kwargs: Any):

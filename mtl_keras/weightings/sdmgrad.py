@@ -40,6 +40,7 @@ class SDMGrad(GradientWeighting):
     """
 
     cross_gramian = True
+    scopes = ("parameters", "last_layer")  # halves of a batch have no features in common
     paper = "Xiao et al., Direction-oriented Multi-objective Learning, NeurIPS 2023"
 
     def __init__(

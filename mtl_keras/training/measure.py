@@ -1,0 +1,48 @@
+"""Losses of one batch, normalised over the global batch."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow as tf
+
+from mtl_keras.gradients import replicas
+from mtl_keras.training.graph_errors import assert_in_graph
+from mtl_keras.training.losses import TaskLosses, task_losses
+from mtl_keras.training.step_plan import StepPlan
+
+_ABOVE_ZERO = 1e-12  # what a loss of exactly 0 counts as, for methods that take its logarithm
+
+
+@dataclass(frozen=True)
+class Measured:
+    """Losses of one batch.
+
+    Attributes:
+        found: Sums and counts on this replica.
+        shares: This replica's share of each scaled global loss [K], differentiable; the shares of all replicas add up.
+        losses: The scaled global losses [K], the same on every replica, constants.
+        counts: Global label counts (or label weights) [K], constants.
+        present: Which tasks have a label in the global batch, bool [K].
+    """
+
+    found: TaskLosses
+    shares: tf.Tensor
+    losses: tf.Tensor
+    counts: tf.Tensor
+    present: tf.Tensor
+
+
+def measure(plan: StepPlan, forward: dict[str, Any], y: Any, sample_weight: Any, training: bool) -> Measured:
+    """Losses of a batch from the outputs of the forward pass, normalised over the global batch."""
+    found = task_losses(plan.tasks, y, forward["output"], forward["loss_input"], sample_weight, training)
+    own = tf.stop_gradient(tf.stack([found.sums, found.counts]))
+    sums, counts = tf.unstack(replicas.total(own))
+    losses = plan.loss_scale * tf.math.divide_no_nan(sums, counts)
+    if plan.weighting.positive_losses and training:
+        text = f"Expected losses of at least 0 for weighting {plan.weighting.name!r}. Received: {plan.names}="
+        do = ". Do choose losses that cannot be negative, or a weighting that takes no logarithm."
+        check = assert_in_graph(tf.reduce_all(losses >= 0.0), text, tf.strings.as_string(losses), do)
+        with tf.control_dependencies([] if check is None else [check]):
+            losses = tf.where(counts > 0.0, tf.maximum(losses, _ABOVE_ZERO), 0.0)
+    shares = plan.loss_scale * tf.math.divide_no_nan(found.sums, counts)
+    return Measured(found, shares, losses, counts, counts > 0.0)

@@ -51,6 +51,10 @@ class TaskPlan:
         """A label that the loss can digest, put where one is missing."""
         return self.label_range[0] if self.label_range else 0.0
 
+    def direction_of(self, metric: keras.metrics.Metric) -> str:
+        """Which values of one of the task's metrics are better, `"max"` or `"min"`."""
+        return self.best[1] if metric.name == self.best[0] else direction(metric)
+
     def loss_values(self, labels: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
         """One loss value per label, not averaged."""
         return self.loss.call(self.to_target(labels), predicted)
@@ -114,7 +118,7 @@ def plan_task(task: Task, output: Any, loss: Any, metrics: Any, weighted_metrics
         plan.metrics = head.metrics() if head is not None else []
     else:
         plan.metrics = [_metric(plan, m, output) for m in _listed(chosen)]
-        plan.best = _best(plan)
+        plan.best = (plan.metrics[0].name, direction(plan.metrics[0])) if plan.metrics else ("loss", "min")
     plan.weighted_metrics = [_metric(plan, m, output) for m in _listed(weighted_metrics)]
     return plan
 
@@ -200,14 +204,13 @@ def _accuracy(plan: TaskPlan, output: Any) -> type[keras.metrics.Metric]:
     return keras.metrics.CategoricalAccuracy
 
 
-# "better" for the metrics of Keras that a larger value does not flatter
+# what the names of Keras' metrics that are better when smaller have in them
 _SMALLER_IS_BETTER = ("error", "crossentropy", "divergence", "hinge", "loss", "logcosh", "poisson")
+_SHORT_NAMES = ("mae", "mse", "rmse", "mape", "msle", "kld")
 
 
-def _best(plan: TaskPlan) -> tuple[str, str]:
-    if not plan.metrics:
-        return "loss", "min"
-    metric = plan.metrics[0]
+def direction(metric: keras.metrics.Metric) -> str:
+    """`"min"` for errors and losses, `"max"` for the others, by the metric's class and name."""
     names = f"{metric.name} {type(metric).__name__}".lower()
-    short = metric.name in ("mae", "mse", "rmse", "mape", "msle", "kld")
-    return metric.name, "min" if short or any(word in names for word in _SMALLER_IS_BETTER) else "max"
+    is_error = metric.name in _SHORT_NAMES or any(word in names for word in _SMALLER_IS_BETTER)
+    return "min" if is_error else "max"

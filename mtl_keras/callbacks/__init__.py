@@ -1,0 +1,9 @@
+"""Callbacks that know the tasks: which metric counts, which way is better, which weight was applied."""
+
+from mtl_keras.callbacks.best import BestModel, EarlyStopping
+from mtl_keras.callbacks.monitor import OVERALL
+from mtl_keras.callbacks.progress import Progress
+from mtl_keras.callbacks.task_board import TaskBoard
+from mtl_keras.callbacks.task_weights import TaskWeights
+
+__all__ = ["OVERALL", "BestModel", "EarlyStopping", "Progress", "TaskBoard", "TaskWeights"]

@@ -1,0 +1,85 @@
+"""TensorBoard logs in which the tasks lie side by side."""
+
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+
+class TaskBoard(keras.callbacks.Callback):
+    """Write losses, metrics and applied weights of every task for TensorBoard.
+
+    Tags are `loss/<task>`, `<metric>/<task>`, `weight/<task>`, `loss/total` and `learning_rate`, in the runs `train`
+    and `validation` under the folder: one chart shows one quantity of all tasks.
+
+    Args:
+        log_dir: Folder of the runs.
+        every: Also write training values every so many batches (tags `batch/...`); 0 (default) for epochs only. Reading
+            values between epochs makes training wait for them.
+
+    Example:
+        >>> from mtl_keras import callbacks
+        >>> callbacks.TaskBoard("runs/first").how_to_open()
+        'tensorboard --logdir runs/first'
+    """
+
+    def __init__(self, log_dir: str | PathLike[str], every: int = 0):
+        super().__init__()
+        self.log_dir = Path(log_dir)
+        self.every = every
+        self._writers: dict[str, Any] = {}
+        self._batches = 0
+
+    def how_to_open(self) -> str:
+        """The command that shows these logs."""
+        return f"tensorboard --logdir {self.log_dir}"
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        self._batches = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
+
+    def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
+        self._batches += 1
+        if self.every and self._batches % self.every == 0:
+            self._write("train", {f"batch/{tag}": value for tag, value in self._tagged(logs).items()}, self._batches)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        logs = dict(logs or {})
+        train = {key: value for key, value in logs.items() if not key.startswith("val_")}
+        validation = {key.removeprefix("val_"): value for key, value in logs.items() if key.startswith("val_")}
+        self._write("train", {**self._tagged(train), **self._learning_rates()}, epoch)
+        if validation:
+            self._write("validation", self._tagged(validation), epoch)
+
+    def on_train_end(self, logs: Any = None) -> None:
+        for writer in self._writers.values():
+            writer.close()
+        self._writers = {}
+
+    def _tagged(self, logs: Any) -> dict[str, float]:
+        """Log keys as `<quantity>/<task>`; of two tasks that fit, the longer name is meant (`age` and `age_group`)."""
+        tags = {}
+        names = sorted(self.model.plan.names, key=len, reverse=True)
+        for key, value in (logs or {}).items():
+            task = next((name for name in names if key.startswith(f"{name}_")), None)
+            if task is None:
+                tags[f"{key}/total" if key == "loss" else key] = float(value)
+            else:
+                tags[f"{key.removeprefix(f'{task}_')}/{task}"] = float(value)
+        return tags
+
+    def _learning_rates(self) -> dict[str, float]:
+        optimizer = self.model.optimizer
+        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
+        if isinstance(optimizer, keras.optimizers.MultiOptimizer):
+            return {}
+        return {"learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate))}
+
+    def _write(self, run: str, values: dict[str, float], step: int) -> None:
+        if run not in self._writers:
+            self._writers[run] = tf.summary.create_file_writer(str(self.log_dir / run))
+        with self._writers[run].as_default(step):
+            for tag, value in values.items():
+                tf.summary.scalar(tag, value)
+        self._writers[run].flush()

@@ -1,0 +1,197 @@
+"""Callbacks watch the right number in the right direction, and write what was trained."""
+
+import io
+
+import keras
+import numpy as np
+import pytest
+import tiny
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import mtl_keras as mtl
+from mtl_keras.analysis import overall_score, task_metrics
+from mtl_keras.callbacks.monitor import Monitor
+
+
+def compiled(**kwargs):
+    model = tiny.model()
+    metrics = {"a": ["accuracy"], "b": ["mae"]}
+    model.compile(keras.optimizers.SGD(0.01), loss=tiny.LOSSES, metrics=metrics, **kwargs)
+    return model
+
+
+def refused(call, text):
+    with pytest.raises(ValueError, match="Expected") as error:
+        call()
+    assert str(error.value) == text
+
+
+def test_overall_score_by_hand():
+    """(0.8 + (1 - 2/8)) / 2 = 0.775."""
+    score = overall_score({"a": 0.8, "b": 2.0}, {"a": "max", "b": "min"}, {"b": 8.0})
+    assert score == pytest.approx(0.775)
+    refused(
+        lambda: overall_score({"b": 2.0}, {"b": "min"}, {"b": 0.0}),
+        "Expected a reference above 0 for every error. Received: task='b', reference=0.0. Do pass a baseline's error.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("monitor", "key", "mode"),
+    [
+        ("overall", "val_overall", "max"),
+        ("a", "val_a_accuracy", "max"),
+        ("b", "val_b_mae", "min"),
+        ("val_b_loss", "val_b_loss", "min"),
+        ("a_accuracy", "a_accuracy", "max"),
+        ("val_loss", "val_loss", "min"),
+    ],
+)
+def test_directions_are_known_for_every_name(monitor, key, mode):
+    """Keras' mode='auto' raises for all of the per-output names."""
+    watch = Monitor(compiled(), monitor, validated=True)
+    assert (watch.key, watch.mode) == (key, mode)
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "c", "val_a"])
+def test_names_that_never_fire_are_errors(monitor):
+    """Keras takes val_accuracy on a model with several outputs, and never stops."""
+    x, y = tiny.arrays(16)
+    model = compiled()
+    before = model.get_weights()
+    refused(
+        lambda: model.fit(x, y, validation_data=(x, y), callbacks=[mtl.callbacks.EarlyStopping(monitor)], verbose=0),
+        "Expected something that training logs. "
+        f"Received: monitor={monitor!r}. Do choose one of ['overall', 'loss', 'a_loss', 'a_accuracy', 'b_loss', "
+        "'b_mae', 'val_overall', 'val_loss', 'val_a_loss', 'val_a_accuracy', 'val_b_loss', 'val_b_mae', 'a', 'b'].",
+    )
+    assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
+
+
+class Scripted(keras.callbacks.Callback):
+    """Replaces validation results by given ones."""
+
+    def __init__(self, **values):
+        super().__init__()
+        self.values = values
+
+    def on_epoch_end(self, epoch, logs=None):
+        for key, values in self.values.items():
+            logs[key] = values[epoch]
+
+
+def fit(callbacks, epochs=6, **kwargs):
+    x, y = tiny.arrays(16)
+    model = compiled(**kwargs)
+    history = model.fit(x, y, validation_data=(x, y), epochs=epochs, callbacks=callbacks, verbose=0)
+    return model, history.history
+
+
+def test_early_stopping_on_a_task_and_on_all():
+    """Accuracy rises to its best in epoch 2 of 0..; the error of b falls on: watching b goes on to the end."""
+    accuracy, error = [0.5, 0.6, 0.7, 0.6, 0.5, 0.4], [5.0, 4.0, 3.0, 2.9, 2.8, 2.7]
+    script = {"val_a_accuracy": accuracy, "val_b_mae": error}
+    for monitor, epochs in (("a", 5), ("b", 6), ("overall", 5)):
+        stop = mtl.callbacks.EarlyStopping(monitor, patience=2)
+        _, logs = fit([Scripted(**script), stop])
+        assert len(logs["loss"]) == epochs
+    # overall: (0.5 + 0)/2, (0.6 + 0.2)/2, (0.7 + 0.4)/2, (0.6 + 0.42)/2, (0.5 + 0.44)/2
+    np.testing.assert_allclose(logs["val_overall"], [0.25, 0.4, 0.55, 0.51, 0.47])
+    assert stop.best_epoch == 2
+
+
+def test_an_epoch_of_nan_is_never_the_best(tmp_path):
+    script = Scripted(val_a_accuracy=[np.nan, 0.5, np.nan, 0.4, 0.3, 0.2])
+    stop = mtl.callbacks.EarlyStopping("a", patience=3)
+    best = mtl.callbacks.BestModel(tmp_path / "best.keras", "a")
+    fit([script, stop, best])
+    assert stop.best_epoch == 1
+    assert best.best == 0.5
+
+
+def test_the_best_model_is_kept_whole(tmp_path):
+    errors = [3.0, 1.0, 2.0]
+    seen = []
+
+    class Remember(keras.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            seen.append(self.model.get_layer("conv").kernel.numpy())
+
+    best = mtl.callbacks.BestModel(tmp_path / "best.keras", "b")
+    fit([Scripted(val_b_mae=errors), Remember(), best], epochs=3, weighting="uncertainty")
+    loaded = keras.models.load_model(tmp_path / "best.keras")
+    np.testing.assert_array_equal(loaded.get_layer("conv").kernel.numpy(), seen[1])
+    assert loaded.weighting.name == "uncertainty"
+
+
+def test_task_metrics_name_what_decides():
+    model, logs = fit([], epochs=1)
+    found = task_metrics(model, {key: values[0] for key, values in logs.items()}, "val_")
+    assert found == {
+        "a": ("val_a_accuracy", logs["val_a_accuracy"][0], "max"),
+        "b": ("val_b_mae", logs["val_b_mae"][0], "min"),
+    }
+
+
+def test_task_board_writes_what_history_has(tmp_path):
+    board = mtl.callbacks.TaskBoard(tmp_path, every=1)
+    _, logs = fit([board], epochs=2)
+    for run, prefix in (("train", ""), ("validation", "val_")):
+        events = EventAccumulator(str(tmp_path / run))
+        events.Reload()
+        tags = {tag for tag in events.Tags()["tensors"] if not tag.startswith("batch/")}
+        keys = {
+            "loss/total": "loss",
+            "loss/a": "a_loss",
+            "loss/b": "b_loss",
+            "accuracy/a": "a_accuracy",
+            "mae/b": "b_mae",
+        }
+        keys |= {"weight/a": "a_weight", "weight/b": "b_weight"} if run == "train" else {}
+        assert tags == {*keys, *(["learning_rate"] if run == "train" else [])}
+        for tag, key in keys.items():
+            points = events.Tensors(tag)
+            assert [point.step for point in points] == [0, 1]
+            values = [float(np.frombuffer(p.tensor_proto.tensor_content, "f4")[0]) for p in points]
+            np.testing.assert_allclose(values, logs[prefix + key], rtol=1e-6)
+        if run == "train":
+            assert [point.step for point in events.Tensors("batch/loss/a")] == [1, 2]
+    assert board.how_to_open() == f"tensorboard --logdir {tmp_path}"
+
+
+def test_progress_in_a_log_file_has_whole_lines_and_every_task():
+    stream = io.StringIO()
+    _, logs = fit([mtl.callbacks.Progress(stream, every=0.0)], epochs=2)
+    text = stream.getvalue()
+    assert "\r" not in text
+    assert "\x1b" not in text
+    lines = text.splitlines()
+    assert len(lines) == 4  # one step and one end of each epoch
+    assert lines[0].startswith("Epoch 1/2, step 1/1, 0:00 left: loss ")
+    final = {key: f"{values[1]:.3f}" for key, values in logs.items()}
+    a = f"a loss {final['val_a_loss']} accuracy {final['val_a_accuracy']}"
+    b = f"b loss {final['val_b_loss']} mae {final['val_b_mae']}"
+    assert lines[3].endswith(f"| validation loss {final['val_loss']}; {a}; {b}")
+
+
+def test_progress_on_a_terminal_rewrites_one_line():
+    class Terminal(io.StringIO):
+        def isatty(self):
+            return True
+
+    stream = Terminal()
+    fit([mtl.callbacks.Progress(stream, every=0.0)], epochs=1)
+    assert stream.getvalue().count("\n") == 1
+    assert stream.getvalue().startswith("\rEpoch 1/1, step 1/1")
+
+
+def test_task_weights_follow_the_schedule():
+    schedule = mtl.callbacks.TaskWeights({1: {"b": 0.25}})
+    model, logs = fit([schedule], epochs=3, weighting="static", loss_weights={"a": 2.0})
+    np.testing.assert_allclose(logs["b_weight"], [1.0, 0.25, 0.25])
+    np.testing.assert_allclose(logs["a_weight"], [2.0, 2.0, 2.0])
+    assert model.weighting.current() == {"a": 2.0, "b": 0.25}
+    with pytest.raises(
+        ValueError, match=r"Expected weighting='static', whose weights can be set\. Received: weighting='eq"
+    ):
+        fit([schedule])

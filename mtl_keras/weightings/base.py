@@ -220,7 +220,7 @@ class GradientWeighting(Weighting):
     """Weights from the K×K Gramian of task gradients; the update is `sum(weights * gradients)`."""
 
     reads = "gramian"
-    scopes = SCOPES
+    scopes: tuple[str, ...] = SCOPES
     cost = "features: one backward; parameters: K trunk backwards"
 
     def call(self, losses: tf.Tensor, gramian: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
@@ -246,7 +246,7 @@ class GradientAggregator(Weighting):
     """A direction from the whole Jacobian [K, P], for methods that no K×K Gramian can express."""
 
     reads = "jacobian"
-    scopes = ("parameters",)
+    scopes: tuple[str, ...] = ("parameters",)
     cost = "K trunk backwards and a K×P matrix"
 
     def call(self, losses: tf.Tensor, jacobian: tf.Tensor, present: tf.Tensor) -> tf.Tensor:

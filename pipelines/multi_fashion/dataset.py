@@ -6,7 +6,7 @@ images are split before they are paired: no image of a test pair occurs in any t
 
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -180,7 +180,8 @@ def load(
     # different pairs in different folders: the name says what they were made from
     made_from = repr((Path(folder).resolve(), digits and Path(digits).resolve(), sorted(pairs.items()), seed))
     name = f"{config}_{hashlib.sha256(made_from.encode()).hexdigest()[:10]}"
-    full = replace(chosen, name=name, source=folder, digits=digits, pairs=pairs, seed=seed)
+    description = chosen.description
+    full = MultiFashionConfig(name=name, description=description, source=folder, digits=digits, pairs=pairs, seed=seed)
     tfds.disable_progress_bar()
     builder = MultiFashion(data_dir=fspath(data_dir), config=full)
     builder.download_and_prepare()

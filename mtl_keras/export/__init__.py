@@ -1,0 +1,29 @@
+"""Models to files that run anywhere, each compared with the Keras model before it gets its name.
+
+Names are imported when they are first used: running a .tflite file needs neither TensorFlow nor Keras.
+"""
+
+import importlib
+from typing import Any
+
+_NAMES = {
+    "Manifest": "manifest",
+    "Predictor": "predictor",
+    "compare_with_single_tasks": "footprint",
+    "inference_graph": "inference_graph",
+    "litert": "litert",
+    "next_version": "atomic",
+    "parity": "parity",
+    "saved_model": "saved_model",
+    "write_version": "version",
+}
+
+__all__ = list(_NAMES)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _NAMES:
+        found = getattr(importlib.import_module(f"mtl_keras.export._{_NAMES[name]}"), name)
+        globals()[name] = found
+        return found
+    raise AttributeError(f"module 'mtl_keras.export' has no attribute {name!r}")

@@ -8,19 +8,37 @@ from mtl_keras.weightings.base import (
     Weighting,
     registry,
 )
+from mtl_keras.weightings.complementary import Complementary
+from mtl_keras.weightings.composed import Composed
+from mtl_keras.weightings.cov import CoV
 from mtl_keras.weightings.dbmtl import DBMTL
+from mtl_keras.weightings.dwa import DWA
 from mtl_keras.weightings.equal import Equal
+from mtl_keras.weightings.every_n import EveryN
 from mtl_keras.weightings.excess_mtl import ExcessMTL
+from mtl_keras.weightings.famo import FAMO
+from mtl_keras.weightings.gls import GLS
 from mtl_keras.weightings.graddrop import GradDrop
 from mtl_keras.weightings.gradnorm import GradNorm
 from mtl_keras.weightings.gradvac import GradVac
+from mtl_keras.weightings.imtll import IMTLL
+from mtl_keras.weightings.inverse_loss import InverseLoss
 from mtl_keras.weightings.krum import Krum
+from mtl_keras.weightings.log_space import LogSpace
+from mtl_keras.weightings.log_sum import LogSum
 from mtl_keras.weightings.moco import MoCo
 from mtl_keras.weightings.modo import MoDo
+from mtl_keras.weightings.pbi import PBI
 from mtl_keras.weightings.pcgrad import PCGrad
+from mtl_keras.weightings.preference import Preference
 from mtl_keras.weightings.random_gradient import RandomGradient
+from mtl_keras.weightings.revised_uncertainty import RevisedUncertainty
+from mtl_keras.weightings.rlw import RLW
 from mtl_keras.weightings.sdmgrad import SDMGrad
+from mtl_keras.weightings.smoothed import Smoothed
+from mtl_keras.weightings.soft_inverse_loss import SoftInverseLoss
 from mtl_keras.weightings.static import Static
+from mtl_keras.weightings.stch import STCH
 from mtl_keras.weightings.trimmed_mean import TrimmedMean
 from mtl_keras.weightings.uncertainty import Uncertainty
 
@@ -29,20 +47,38 @@ names = registry.names
 
 __all__ = [
     "DBMTL",
+    "DWA",
+    "FAMO",
+    "GLS",
+    "IMTLL",
+    "PBI",
+    "RLW",
+    "STCH",
+    "CoV",
+    "Complementary",
+    "Composed",
     "Equal",
+    "EveryN",
     "ExcessMTL",
     "GradDrop",
     "GradNorm",
     "GradVac",
     "GradientAggregator",
     "GradientWeighting",
+    "InverseLoss",
     "Krum",
+    "LogSpace",
+    "LogSum",
     "LossWeighting",
     "MoCo",
     "MoDo",
     "PCGrad",
+    "Preference",
     "RandomGradient",
+    "RevisedUncertainty",
     "SDMGrad",
+    "Smoothed",
+    "SoftInverseLoss",
     "Static",
     "TaskInfo",
     "TrimmedMean",

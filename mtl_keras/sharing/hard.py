@@ -15,6 +15,12 @@ class Hard(Sharing):
     Args:
         trunk: A trunk instance, name or config, default `"conv"`.
 
+    Raises:
+        ValueError: No trunk has that name.
+        TypeError: `trunk` is none of the three.
+
+    `shared = trunk(x)`, `output_k = head_k(shared)`: every head reads the same tensor, which is the cut.
+
     Example:
         >>> import keras
         >>> from mtl_keras import sharing, trunks

@@ -1,5 +1,7 @@
 """Trunks of `keras.applications`, with their preprocessing inside the graph."""
 
+import json
+import math
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -7,55 +9,59 @@ from typing import Any
 import keras
 
 from mtl_keras.errors import message
+from mtl_keras.trunks.applications import (
+    MODE,
+    load_weights,
+    network,
+    preprocessing_layers,
+    smallest_side,
+    split,
+    split_positions,
+)
 from mtl_keras.trunks.base import Stage, Trunk, register
-from mtl_keras.trunks.checks import choice, spatial
+from mtl_keras.trunks.checks import End, choice, spatial
 
-# what each family's preprocess_input does; "none" where the application does it itself
-_MODES = {
-    "caffe": ("ResNet50", "ResNet101", "ResNet152", "VGG16", "VGG19"),
-    "tf": (
-        *("InceptionResNetV2", "InceptionV3", "MobileNet", "MobileNetV2", "NASNetLarge", "NASNetMobile"),
-        *("ResNet50V2", "ResNet101V2", "ResNet152V2", "Xception"),
-    ),
-    "torch": ("DenseNet121", "DenseNet169", "DenseNet201"),
-    "none": tuple(f"ConvNeXt{size}" for size in ("Tiny", "Small", "Base", "Large", "XLarge"))
-    + tuple(f"EfficientNetB{number}" for number in range(8))
-    + tuple(f"EfficientNetV2{kind}" for kind in ("B0", "B1", "B2", "B3", "S", "M", "L"))
-    + ("MobileNetV3Small", "MobileNetV3Large"),
-}
-MODE = {name: mode for mode, names in _MODES.items() for name in names}
-
-_IMAGENET_MEAN = [0.485, 0.456, 0.406]
-_IMAGENET_STD = [0.229, 0.224, 0.225]
-_CAFFE_MEAN_BGR = [103.939, 116.779, 123.68]
+# set by this class, or without meaning for features
+_TAKEN = (
+    *("include_top", "weights", "input_tensor", "input_shape", "pooling", "classes", "classifier_activation", "name"),
+    "include_preprocessing",
+)
 
 
 @register("pretrained")
 class Pretrained(Trunk):
     """A network of `keras.applications` without its top, reading RGB pixels 0..255.
 
-    The network's own `preprocess_input` is part of the graph, as standard layers that convert to LiteRT, so a deployed
+    The network's own `preprocess_input` is part of the graph, as layers that convert to LiteRT, so that a deployed
     model takes plain pixels.
 
     Args:
-        application: Name in `keras.applications`, e.g. `"MobileNetV2"`.
-        weights: A file of the network without its top (`.weights.h5` or `.h5`), or None (default) for new weights.
-            Nothing is ever downloaded.
-        trainable: Whether the network is trained, default True.
+        application: Name in `keras.applications`, default `"MobileNetV2"`.
+        weights: A file of the network without its top (`.weights.h5`, `.h5` or `.keras`), or None (default) for new
+            weights. Nothing is ever downloaded.
+        trainable: Whether the network is trained, default True. A frozen one keeps its batch statistics too.
         output: `"average"` (default) over the image, `"max"`, or `"map"` for the last feature map.
-        arguments: More arguments of the application, e.g. `{"alpha": 0.35}`.
+        input_scale: What the input is multiplied with to become pixels 0..255, default 1.0; 255.0 for images in 0..1.
+        arguments: More arguments of the application, default none, e.g. `{"alpha": 0.35}`.
 
     Raises:
-        ValueError: The name is unknown, the weights are no file, the input has not 3 channels.
+        ValueError: The name is unknown, the weights are no file or of another network, an argument is one that this
+            class sets; when called, an image too small or not of 3 channels.
 
-    The whole network is one stage.
+    Shapes: images `[B, H, W, 3]` to features `[B, F]`, or `[B, H', W', F]` with `output="map"`.
+
+    Stages end where the resolution halves, with the last map of each resolution that all later layers read alone; where
+    no single tensor passes (NASNet carries two), stages join. Each stage is a model, called `<name>_<application>_1`
+    and so on, that keeps the layer names of `keras.applications`.
+
+    Source: `keras.applications`, where each network names its paper and the licence of its weights.
 
     Example:
         >>> import keras
         >>> from mtl_keras import trunks
         >>> trunk = trunks.Pretrained("MobileNetV2", arguments={"alpha": 0.35})
-        >>> trunk(keras.Input((32, 32, 3))).shape, trunk.preprocessing()["mode"]
-        ((None, 1280), 'tf')
+        >>> trunk(keras.Input((32, 32, 3))).shape, trunk.preprocessing()["mode"], len(trunk.stages())
+        ((None, 1280), 'tf', 5)
     """
 
     def __init__(
@@ -64,6 +70,7 @@ class Pretrained(Trunk):
         weights: str | PathLike[str] | None = None,
         trainable: bool = True,
         output: str = "average",
+        input_scale: float = 1.0,
         arguments: dict[str, Any] | None = None,
     ):
         if application not in MODE or not hasattr(keras.applications, application):
@@ -74,78 +81,97 @@ class Pretrained(Trunk):
             raise ValueError(
                 message(
                     "weights as a file that exists, or None (nothing is downloaded)",
-                    "save them once with keras.applications.<name>(weights='imagenet', include_top=False)"
-                    ".save_weights('name.weights.h5')",
-                    weights=fspath(weights),
+                    f"save them once, where the network may, with keras.applications.{application}("
+                    "weights='imagenet', include_top=False).save_weights('name.weights.h5')",
+                    weights=weights,
                 )
+            )
+        if not 0 < input_scale < math.inf:
+            raise ValueError(
+                message("a finite input_scale above 0", "pass 255.0 for images in 0..1", input_scale=input_scale)
             )
         self.application = application
         self.weights = None if weights is None else fspath(weights)
         self.trainable = bool(trainable)
         self.output = choice("output", output, ("average", "max", "map"))
-        self.arguments = dict(arguments or {})
+        self.input_scale = float(input_scale)
+        self.arguments = _checked_arguments(dict(arguments or {}))
 
     def stages(self, name: str = "trunk") -> list[Stage]:
-        def run(features: Any) -> Any:
-            spatial(f"trunks.Pretrained({self.application!r})", features, needed=32)
-            shape = tuple(features.shape)[1:]
-            if shape[-1] != 3:
-                raise ValueError(message("RGB images", "convert grey images to three channels", shape=(None, *shape)))
-            network = getattr(keras.applications, self.application)(
-                include_top=False,
-                weights=None,
-                input_shape=shape,
-                pooling={"average": "avg", "max": "max", "map": None}[self.output],
-                name=f"{name}_{self.application.lower()}",
-                **self.arguments,
-            )
-            if self.weights is not None:
-                network.load_weights(self.weights)
-            network.trainable = self.trainable
-            for layer in preprocessing_layers(MODE[self.application], name):
-                features = layer(features)
-            return network(features)
+        positions = split_positions(self.application, self.arguments)
+        preprocess = self._preprocess(name)
+        end = End(name, self.output)
+        parts: list[keras.Model] = []  # made by the first stage, which sees the image size
 
-        return [run]
+        def first(features: Any) -> Any:
+            parts[:] = self._parts(features, positions, name)
+            for layer in preprocess:
+                features = layer(features)
+            return parts[0](features)
+
+        def part(index: int) -> Stage:
+            return lambda features: parts[index](features)
+
+        *before, last = [first, *(part(index) for index in range(1, len(positions) + 1))]
+        return [*before, lambda features: end(last(features))]
+
+    def _preprocess(self, name: str) -> list[keras.layers.Layer]:
+        layers = preprocessing_layers(MODE[self.application], name)
+        if self.input_scale != 1.0:
+            layers.insert(0, keras.layers.Rescaling(self.input_scale, dtype="float32", name=f"{name}_to_pixels"))
+        return layers
+
+    def _parts(self, features: Any, positions: tuple[int, ...], name: str) -> list[keras.Model]:
+        where = f"trunks.Pretrained({self.application!r})"
+        spatial(where, features, smallest_side(self.application))
+        shape = tuple(features.shape)
+        if shape[-1] != 3:
+            raise ValueError(message("RGB images", "convert grey images to three channels", shape=shape))
+        if self.application.startswith("NASNet") and None in shape[1:]:
+            raise ValueError(
+                message(f"images of a fixed size for {where}", "pass keras.Input((height, width, 3))", shape=shape)
+            )
+        model = network(self.application, shape[1:], self.arguments)
+        if self.weights is not None:
+            load_weights(model, self.weights, self.application)
+        parts = split(model, positions, f"{name}_{self.application.lower()}")
+        for part in parts:
+            part.trainable = self.trainable
+        return parts
 
     def preprocessing(self) -> dict[str, Any]:
-        return {"in_graph": "keras.applications", "application": self.application, "mode": MODE[self.application]} | {
-            "pixels": "RGB, 0..255"
+        return {
+            "in_graph": "keras.applications",
+            "application": self.application,
+            "mode": MODE[self.application],
+            "pixels": f"RGB, 0..{255 / self.input_scale:g}",
+            "input_scale": self.input_scale,
         }
 
     def get_config(self) -> dict[str, Any]:
-        # the weights are in the saved model; the file need not exist where that is loaded
         return {
             "application": self.application,
-            "weights": None,
+            "weights": self.weights,
             "trainable": self.trainable,
             "output": self.output,
+            "input_scale": self.input_scale,
             "arguments": self.arguments,
         }
 
 
-def preprocessing_layers(mode: str, name: str = "trunk") -> list[keras.layers.Layer]:
-    """`preprocess_input` of one mode as layers: RGB pixels 0..255 to what the network was trained on."""
-    if mode == "tf":
-        return [keras.layers.Rescaling(1 / 127.5, -1.0, name=f"{name}_preprocess")]
-    if mode == "torch":
-        variance = [(255 * std) ** 2 for std in _IMAGENET_STD]
-        mean = [255 * mean for mean in _IMAGENET_MEAN]
-        return [keras.layers.Normalization(mean=mean, variance=variance, name=f"{name}_preprocess")]
-    if mode == "caffe":
-        return [
-            ReverseChannels(name=f"{name}_to_bgr"),
-            keras.layers.Rescaling(1.0, [-mean for mean in _CAFFE_MEAN_BGR], name=f"{name}_preprocess"),
-        ]
-    return []
-
-
-@keras.saving.register_keras_serializable(package="mtl_keras")
-class ReverseChannels(keras.layers.Layer):
-    """RGB to BGR."""
-
-    def call(self, inputs: Any) -> Any:
-        return keras.ops.flip(inputs, axis=-1)
-
-    def compute_output_shape(self, input_shape: Any) -> Any:
-        return input_shape
+def _checked_arguments(arguments: dict[str, Any]) -> dict[str, Any]:
+    for name in arguments:
+        if name in _TAKEN:
+            raise ValueError(
+                message(
+                    "arguments that trunks.Pretrained does not set itself",
+                    "leave it out, or see weights, output and input_scale",
+                    **{name: arguments[name]},
+                )
+            )
+    try:
+        return json.loads(json.dumps(arguments))
+    except TypeError as error:
+        raise ValueError(
+            message("arguments as plain JSON values", "pass numbers, texts and lists", arguments=arguments)
+        ) from error

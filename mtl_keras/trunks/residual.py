@@ -5,9 +5,18 @@ from typing import Any
 
 import keras
 
-from mtl_keras.errors import message
 from mtl_keras.trunks.base import Stage, Trunk, register
-from mtl_keras.trunks.checks import at_least, choice, finish, positive_list, regularizer_config, spatial
+from mtl_keras.trunks.checks import (
+    End,
+    at_least,
+    checked_regularizer,
+    choice,
+    fraction,
+    per_stage,
+    positive_list,
+    regularizer_config,
+    spatial,
+)
 
 
 @register("residual")
@@ -48,22 +57,11 @@ class Residual(Trunk):
         kernel_regularizer: Any = None,
     ):
         self.filters = positive_list("filters", filters)
-        self.blocks = positive_list("blocks", [blocks] * len(self.filters) if isinstance(blocks, int) else blocks)
-        if len(self.blocks) != len(self.filters):
-            raise ValueError(
-                message(
-                    "one number of blocks per stage",
-                    "pass as many as filters",
-                    filters=self.filters,
-                    blocks=self.blocks,
-                )
-            )
+        self.blocks = per_stage("blocks", blocks, self.filters)
         self.stem = choice("stem", stem, ("small", "large"))
         self.output = choice("output", output, ("average", "flatten", "map"))
-        if not 0 <= dropout < 1:
-            raise ValueError(message("dropout of at least 0 and below 1", "correct it", dropout=dropout))
-        self.dropout = float(dropout)
-        self.kernel_regularizer = keras.regularizers.get(kernel_regularizer)
+        self.dropout = fraction("dropout", dropout)
+        self.kernel_regularizer = checked_regularizer(kernel_regularizer)
 
     @classmethod
     def resnet18(cls, width: int = 64, **kwargs: Any) -> "Residual":
@@ -84,7 +82,7 @@ class Residual(Trunk):
             stride = 2 if index and not block else 1
             before = filters_before if block == 0 else self.filters[index]
             blocks.append(self._block(f"{name}_stage{number}_block{block + 1}", before, self.filters[index], stride))
-        end = finish(name, self.output, (), None, self.dropout, None) if is_last else []
+        end = [End(name, self.output, dropout=self.dropout)] if is_last else []
         needed = (4 if self.stem == "large" else 1) if index == 0 else 2
 
         def run(features: Any) -> Any:

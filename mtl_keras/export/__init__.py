@@ -7,8 +7,13 @@ import importlib
 from typing import Any
 
 _NAMES = {
+    "ArrayResult": "results",
+    "ClassResult": "results",
+    "Footprint": "footprint",
+    "LabelsResult": "results",
     "Manifest": "manifest",
     "Predictor": "predictor",
+    "ValueResult": "results",
     "compare_with_single_tasks": "footprint",
     "inference_graph": "inference_graph",
     "litert": "litert",
@@ -23,7 +28,12 @@ __all__ = list(_NAMES)
 
 def __getattr__(name: str) -> Any:
     if name in _NAMES:
+        # modules begin with "_": importing one called as its function would hide the function
         found = getattr(importlib.import_module(f"mtl_keras.export._{_NAMES[name]}"), name)
         globals()[name] = found
         return found
     raise AttributeError(f"module 'mtl_keras.export' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -15,25 +15,39 @@ from mtl_keras.errors import message
 def appearing(path: str | PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes that name at the end, and is removed after an error.
 
+    A process that is killed outright may leave a hidden folder `.unfinished-*` behind, never anything at `path`.
+
     Raises:
         ValueError: `path` exists already: nothing is ever overwritten.
     """
     path = Path(path)
     refuse_existing(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    workplace = Path(mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    try:
-        unfinished = workplace / path.name
+    with workplace(path.parent) as folder:
+        unfinished = folder / path.name
         yield unfinished
         refuse_existing(path)
         os.rename(unfinished, path)
+
+
+@contextmanager
+def workplace(parent: Path) -> Iterator[Path]:
+    """A hidden folder in `parent`, on the same file system, that is removed with all that is still in it."""
+    try:
+        parent.mkdir(parents=True, exist_ok=True)
+    except (FileExistsError, NotADirectoryError):
+        raise ValueError(
+            message("a folder to write to", "choose another, a file is in the way", path=fspath(parent))
+        ) from None
+    folder = Path(mkdtemp(prefix=".unfinished-", dir=parent))
+    try:
+        yield folder
     finally:
-        shutil.rmtree(workplace, ignore_errors=True)
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def refuse_existing(path: Path) -> None:
-    """Raise if there is something at `path`."""
-    if path.exists():
+    """Raise if there is something at `path`, be it a link that leads nowhere."""
+    if os.path.lexists(path):
         raise ValueError(
             message(
                 "a path that is free (nothing is overwritten)", "choose another, or remove it first", path=fspath(path)
@@ -51,5 +65,17 @@ def next_version(folder: str | PathLike[str]) -> Path:
         '8'
     """
     folder = Path(folder)
-    there = [int(p.name) for p in folder.iterdir() if p.name.isdigit()] if folder.is_dir() else []
+    names = [path.name for path in folder.iterdir()] if folder.is_dir() else []
+    there = [int(name) for name in names if name.isascii() and name.isdigit()]
     return folder / str(max(there, default=0) + 1)
+
+
+def become_next_version(finished: Path, folder: Path) -> Path:
+    """Move a folder that is not empty to the next free version, also where another process takes that at the moment."""
+    while True:
+        target = next_version(folder)
+        try:
+            return finished.rename(target)
+        except OSError:
+            if not os.path.lexists(target):
+                raise

@@ -2,18 +2,19 @@
 
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
-from typing import Any
 
 import keras
 
-from mtl_keras.export._inference_graph import inference_graph, task_graph
+from mtl_keras.errors import message
+from mtl_keras.export._inference_graph import inference_graph, task_graph, untrained
 from mtl_keras.export._litert import litert
 from mtl_keras.export._parity import example_inputs
-from mtl_keras.export._runtimes import open_runtime
+from mtl_keras.export._runtimes import ALL_TASKS, open_runtime
+
+_WARM_UP = 5
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,7 @@ class Footprint:
     Attributes:
         parameters: Number of parameters.
         bytes: Size of the .tflite file or files.
-        milliseconds: Median time for one example.
+        milliseconds: Median time for one example; the sum of the medians of several.
     """
 
     parameters: int
@@ -38,38 +39,37 @@ def compare_with_single_tasks(model: keras.Model, rounds: int = 50, threads: int
 
     Args:
         model: A functional model with dict outputs.
-        rounds: Timed rounds; in each, every file runs once, after 5 rounds to warm up. Default 50.
+        rounds: Timed rounds, at least 1, default 50; in each, every file runs once, after 5 rounds to warm up.
         threads: Threads of the interpreter, default 1.
 
     Returns:
         Footprint of the shared model, and of the single-task models together.
+
+    Example:
+        >>> import keras
+        >>> x = keras.Input((4,), name="x"); h = keras.layers.Dense(100)(x)
+        >>> model = keras.Model(x, {"a": keras.layers.Dense(2)(h), "b": keras.layers.Dense(1)(h)})
+        >>> shared, separate = compare_with_single_tasks(model, rounds=1)
+        >>> shared.parameters, separate.parameters
+        (803, 1303)
     """
+    if rounds < 1:
+        raise ValueError(message("at least one round", "pass rounds=50", rounds=rounds))
     plain = inference_graph(model)
-    singles = [_untrained(task_graph(plain, task)) for task in plain.output]
+    graphs = [plain, *[untrained(task_graph(plain, task)) for task in plain.output]]
     inputs = example_inputs(plain, batch_size=1)
     with tempfile.TemporaryDirectory() as folder:
-        paths = []
-        for number, graph in enumerate([plain, *singles]):
-            paths.append(Path(folder) / f"{number}.tflite")
-            litert(graph, paths[-1])
-        runs = [_runner(path, inputs, threads) for path in paths]
-        times: list[list[float]] = [[] for _ in runs]
-        for turn in range(rounds + 5):
-            for run, seen in zip(runs, times, strict=True):
-                began = time.perf_counter()
-                run()
-                if turn >= 5:
-                    seen.append(1e3 * (time.perf_counter() - began))
+        paths = [Path(folder) / f"{number}.tflite" for number in range(len(graphs))]
+        for graph, path in zip(graphs, paths, strict=True):
+            litert(graph, path)
+        runtimes = [open_runtime(path, threads) for path in paths]
         sizes = [path.stat().st_size for path in paths]
-    medians = [median(seen) for seen in times]
-    counts = [graph.count_params() for graph in (plain, *singles)]
+    times: list[list[float]] = [[] for _ in runtimes]
+    for _ in range(_WARM_UP + rounds):
+        for runtime, seen in zip(runtimes, times, strict=True):
+            began = time.perf_counter()
+            runtime.run(ALL_TASKS, inputs)
+            seen.append(1e3 * (time.perf_counter() - began))
+    medians = [median(seen[_WARM_UP:]) for seen in times]
+    counts = [graph.count_params() for graph in graphs]
     return Footprint(counts[0], sizes[0], medians[0]), Footprint(sum(counts[1:]), sum(sizes[1:]), sum(medians[1:]))
-
-
-def _untrained(graph: keras.Model) -> keras.Model:
-    return keras.models.clone_model(graph)
-
-
-def _runner(path: Path, inputs: dict[str, Any], threads: int) -> Callable[[], Any]:
-    runtime = open_runtime(path, threads)
-    return lambda: runtime.run("all_tasks", inputs)

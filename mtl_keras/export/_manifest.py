@@ -2,8 +2,9 @@
 
 import hashlib
 import json
+import math
 import subprocess
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -12,9 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from mtl_keras.errors import message
+from mtl_keras.export._manifest_checks import SCHEMA, wrong_part
 
-SCHEMA = 1
 NAME = "manifest.json"
+_BEFORE = ("scale", "offset", "pixels")
 
 
 @dataclass
@@ -24,15 +26,17 @@ class Manifest:
     Attributes:
         model: The model's name.
         parameters: Number of parameters.
-        inputs: `{name: {"shape": [...], "dtype": ...}}`, without the batch axis.
-        tasks: `{task: {"kind", "labels", "units", "thresholds", "shape", ...}}` in output order.
-        preprocessing: `{"before": {...}, "in_graph": {...}}`: what a caller does to pixels, and what the graph does.
+        inputs: `{name: {"shape": [...], "dtype": ...}}`, without the batch axis; -1 for a free side.
+        tasks: `{task: {"kind", "shape", ...}}` in output order, with `labels`, `thresholds` or `units` as the kind has
+            them; kind `"values"` where nothing is known.
+        preprocessing: `{"before": {input: {"scale", "offset", "pixels"}}, "in_graph": {...}}`: what a caller does to
+            whole-number pixels (`x * scale + offset`), and what the graph does.
         signatures: `{signature: [tasks]}`.
-        files: `{name: {"bytes": n, "sha256": ...}}`, paths within the folder.
-        parity: `{file: {task: largest error against the Keras model}}`.
-        metrics: `{metric: value}` on test data.
+        files: `{path in the folder: {"bytes": n, "sha256": ...}}`.
+        parity: `{artefact: {task: largest error against the Keras model}}`.
+        metrics: `{metric: value}` on test data; None for what could not be measured.
         versions: Versions of the libraries that made the files.
-        commit: Git commit of the working folder, or None.
+        commit: Git commit of the working folder, ending in `-dirty` where files had changed since, or None.
         created: When, in UTC.
         schema: Version of this format.
     """
@@ -45,57 +49,77 @@ class Manifest:
     signatures: dict[str, list[str]] = field(default_factory=dict)
     files: dict[str, dict[str, Any]] = field(default_factory=dict)
     parity: dict[str, dict[str, float]] = field(default_factory=dict)
-    metrics: dict[str, float] = field(default_factory=dict)
+    metrics: dict[str, float | None] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
     created: str = ""
     schema: int = SCHEMA
 
     @classmethod
-    def of(cls, model: Any, before: Mapping[str, Any] | None = None) -> "Manifest":
-        """Describe a model; files, parity and metrics come later.
+    def of(
+        cls, model: Any, before: Mapping[str, Any] | None = None, metrics: Mapping[str, float] | None = None
+    ) -> "Manifest":
+        """Describe a model; files and parity come later.
 
         Args:
             model: A functional model with dict outputs; a MultiTaskModel's heads describe their tasks.
-            before: What a caller does to the inputs, e.g. `{"scale": 1 / 255}` for uint8 pixels.
+            before: What a caller does to the inputs: `{"scale": 1 / 255}` (and `"offset"`, and `"pixels"`, a remark for
+                people), or `{input name: {...}}` where there are several inputs.
+            metrics: Metrics on test data.
+
+        Raises:
+            ValueError: `before` says something that `Predictor` would not do.
         """
-        described = {task.name: task.head.describe() for task in getattr(model, "tasks", []) if task.head}
+        heads = {task.name: task.head for task in getattr(model, "tasks", []) if getattr(task, "head", None)}
         tasks = {
-            name: {
-                "kind": "values",
-                "shape": [int(n) if n else -1 for n in tensor.shape[1:]],
-                **described.get(name, {}),
-            }
+            name: {"kind": "values", "shape": _sides(tensor)} | (heads[name].describe() if name in heads else {})
             for name, tensor in model.output.items()
         }
+        inputs = {tensor.name: {"shape": _sides(tensor), "dtype": str(tensor.dtype)} for tensor in model.inputs}
+        in_graph = dict(getattr(model, "preprocessing", None) or {})
         return cls(
             model=model.name,
             parameters=int(sum(layer.count_params() for layer in model.layers)),
-            inputs={
-                tensor.name: {"shape": [int(n) if n else -1 for n in tensor.shape[1:]], "dtype": str(tensor.dtype)}
-                for tensor in model.inputs
-            },
+            inputs=inputs,
             tasks=tasks,
-            preprocessing={"before": dict(before or {}), "in_graph": getattr(model, "preprocessing", {})},
+            preprocessing={"before": _by_input(before, list(inputs)), "in_graph": in_graph},
             signatures={"all_tasks": list(tasks), **{f"task_{name}": [name] for name in tasks}},
+            metrics={name: _finite(value) for name, value in (metrics or {}).items()},
             versions=_versions("mtl_keras", "keras", "tensorflow", "ai-edge-litert", "numpy"),
             commit=_commit(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )
 
-    def add_file(self, path: Path, name: str | None = None) -> None:
-        """Record a file's or folder's size and checksum."""
-        parts = sorted(p for p in path.rglob("*") if p.is_file()) if path.is_dir() else [path]
-        digest = hashlib.sha256()
-        for part in parts:
-            digest.update(part.read_bytes())
-        size = sum(part.stat().st_size for part in parts)
-        self.files[name or path.name] = {"bytes": size, "sha256": digest.hexdigest()}
+    def add_files(self, folder: Path) -> None:
+        """Record size and checksum of every file in a folder and below."""
+        for path in sorted(folder.rglob("*")):
+            if path.is_file() and path != folder / NAME:
+                name = path.relative_to(folder).as_posix()
+                self.files[name] = {"bytes": path.stat().st_size, "sha256": _sha256(path)}
+
+    def check_files(self, folder: str | PathLike[str], names: Iterable[str] | None = None) -> None:
+        """Compare the recorded files of a folder with what is there.
+
+        Args:
+            folder: The version folder.
+            names: Which of the recorded files, default all.
+
+        Raises:
+            ValueError: A file is missing or has changed.
+        """
+        for name in self.files if names is None else names:
+            path, recorded = Path(folder) / name, self.files[name]
+            if not path.is_file():
+                raise ValueError(message("every file that the manifest lists", "export again", missing=fspath(path)))
+            if path.stat().st_size != recorded["bytes"] or _sha256(path) != recorded["sha256"]:
+                raise ValueError(
+                    message("a file as it was exported (same checksum)", "export again", changed=fspath(path))
+                )
 
     def write(self, folder: str | PathLike[str]) -> Path:
         """Write `manifest.json` into a folder."""
         path = Path(folder) / NAME
-        path.write_text(json.dumps(asdict(self), indent=2) + "\n", encoding="utf-8")
+        path.write_text(json.dumps(asdict(self), indent=2, allow_nan=False) + "\n", encoding="utf-8")
         return path
 
     @classmethod
@@ -109,34 +133,58 @@ class Manifest:
         where = fspath(path)
         try:
             content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise ValueError(
                 message("a manifest.json that can be read", "export the model again", path=where, error=str(error))
             ) from error
         schema = content.get("schema") if isinstance(content, dict) else None
         if schema != SCHEMA:
             raise ValueError(message(f"a manifest of schema {SCHEMA}", "export again", path=where, schema=schema))
-        wrong = _wrong_part(content)
+        wrong = wrong_part(content)
         if wrong is not None:
-            raise ValueError(message("a manifest with all its parts", "export again", path=where, part=wrong))
+            raise ValueError(message("a manifest with all its parts", "export again", path=where, wrong=wrong))
         folder = path.parent.resolve()
         for name in content["files"]:
-            if not (folder / name).resolve().is_relative_to(folder):
+            # a backslash is a folder's mark on Windows only: refused everywhere
+            if "\\" in name or "\0" in name or not (folder / name).resolve().is_relative_to(folder):
                 raise ValueError(message("files inside the manifest's folder", "do not use it", path=where, file=name))
         return cls(**content)
 
 
-def _wrong_part(content: dict[str, Any]) -> str | None:
-    """The first field that is missing, unknown or of the wrong type."""
-    kinds: dict[str, Any] = dict.fromkeys(("inputs", "tasks", "preprocessing", "signatures", "files"), dict)
-    kinds |= {"parity": dict, "metrics": dict, "versions": dict, "model": str, "parameters": int, "created": str}
-    kinds |= {"commit": (str, type(None)), "schema": int}
-    for name, kind in kinds.items():
-        if not isinstance(content.get(name, ...), kind):
-            return name
-    unknown = [name for name in content if name not in kinds]
-    wrong = [name for name, task in content["tasks"].items() if not isinstance(task, dict)]
-    return next(iter([*unknown, *wrong]), None)
+def _sides(tensor: Any) -> list[int]:
+    return [-1 if side is None else int(side) for side in tensor.shape[1:]]
+
+
+def _by_input(before: Mapping[str, Any] | None, inputs: list[str]) -> dict[str, dict[str, Any]]:
+    before = dict(before or {})
+    if before and not set(before) <= set(inputs) and len(inputs) == 1:
+        before = {inputs[0]: before}
+    if not set(before) <= set(inputs):
+        raise ValueError(message(f"preprocessing by input name {inputs}", "pass {input name: {...}}", before=before))
+    checked = {}
+    for name, steps in before.items():
+        numbers = [value for step, value in dict(steps).items() if step != "pixels"]
+        known = set(steps) <= set(_BEFORE)
+        if not known or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
+            raise ValueError(
+                message(
+                    "preprocessing as 'scale' and 'offset' (finite numbers) and 'pixels' (a remark)",
+                    "put any other step into the graph as a layer",
+                    before={name: dict(steps)},
+                )
+            )
+        checked[name] = dict(steps)
+    return checked
+
+
+def _finite(value: float) -> float | None:
+    # JSON has no NaN
+    return float(value) if math.isfinite(float(value)) else None
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _versions(*names: str) -> dict[str, str]:
@@ -150,8 +198,9 @@ def _versions(*names: str) -> dict[str, str]:
 
 
 def _commit() -> str | None:
+    describe = ["git", "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*"]
     try:
-        done = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, timeout=10, check=True)
+        done = subprocess.run(describe, capture_output=True, text=True, timeout=10, check=True)
     except (OSError, subprocess.SubprocessError):
         return None
     return done.stdout.strip()

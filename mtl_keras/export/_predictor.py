@@ -1,7 +1,6 @@
 """Predictor: answers by task name from any artefact. For .tflite files it imports NumPy and ai-edge-litert only."""
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
@@ -10,56 +9,26 @@ import numpy as np
 
 from mtl_keras.errors import message
 from mtl_keras.export._manifest import NAME, Manifest
-from mtl_keras.export._runtimes import open_runtime
-
-
-@dataclass(frozen=True)
-class ClassResult:
-    """The most probable class: its label and probability, and the `top` few as (label, probability)."""
-
-    label: str
-    score: float
-    top: list[tuple[str, float]]
-
-
-@dataclass(frozen=True)
-class LabelsResult:
-    """The labels at or above their threshold, and every label's probability."""
-
-    labels: list[str]
-    scores: dict[str, float]
-
-
-@dataclass(frozen=True)
-class ValueResult:
-    """Values in the user's units: one number, or a list where the task has several."""
-
-    value: float | list[float]
-    unit: str | list[str]
-
-
-@dataclass(frozen=True)
-class ArrayResult:
-    """An output that nothing is known of."""
-
-    values: np.ndarray
+from mtl_keras.export._results import read_output
+from mtl_keras.export._runtimes import ALL_TASKS, SERVING, open_runtime
 
 
 class Predictor:
     """Run an exported model on arrays and get named answers.
 
     Args:
-        path: A version folder (its .tflite file is used, or else its SavedModel), a .tflite file, or a SavedModel
-            folder. A `manifest.json` in or beside it tells what the outputs mean.
-        tasks: One task, to compute only that; default all.
-        top: How many classes `ClassResult.top` lists, default 3.
+        path: A version folder or its manifest.json (`model.tflite` is used, or else another .tflite file, or else the
+            SavedModel), a .tflite file, or a SavedModel folder. The manifest in or beside it tells what the outputs
+            mean, if it lists the file; the file must be as it was exported then.
+        task: One task, to compute only that; default all.
+        top: How many classes `ClassResult.top` lists, at least 1, default 3.
         threads: Threads of the LiteRT interpreter, default its own choice.
 
     Raises:
-        ValueError: A file is missing or damaged, or the task is unknown.
+        ValueError: A file is missing, damaged or changed, or the task is unknown.
 
-    The recorded preprocessing is repeated: where the manifest says `{"before": {"scale": s}}`, whole-number pixels are
-    multiplied by `s`; float inputs are taken as they are.
+    The recorded preprocessing is repeated: where the manifest says `{"scale": s, "offset": o}` of an input, whole
+    numbers become `x * s + o`; floats are taken as they are.
 
     Example:
         >>> import tempfile, keras, numpy as np
@@ -72,24 +41,21 @@ class Predictor:
         True
     """
 
-    def __init__(self, path: str | PathLike[str], tasks: str | None = None, top: int = 3, threads: int | None = None):
-        artefact, manifest = _find(Path(path))
-        self.path = artefact
-        self.manifest = manifest
+    def __init__(self, path: str | PathLike[str], task: str | None = None, top: int = 3, threads: int | None = None):
+        if top < 1:
+            raise ValueError(message("top of at least 1", "pass top=3", top=top))
+        self.path, self.manifest = _find(Path(path))
         self.top = top
-        self._runtime = open_runtime(artefact, threads)
+        self._runtime = open_runtime(self.path, threads)
         signatures = self._runtime.signatures()
-        whole = "all_tasks" if "all_tasks" in signatures else next(iter(signatures))
-        self.signature = whole if tasks is None else f"task_{tasks}"
+        whole = next((name for name in (ALL_TASKS, SERVING) if name in signatures), next(iter(signatures)))
+        self.signature = whole if task is None else f"task_{task}"
         if self.signature not in signatures:
-            raise ValueError(message(f"a task among {signatures[whole]}", "correct the name", tasks=tasks))
-        described = {} if manifest is None else manifest.tasks
-        self.tasks = [name for name in described if name in signatures[self.signature]]
-        self.tasks += [name for name in signatures[self.signature] if name not in self.tasks]
-
-    def outputs(self, inputs: Any) -> dict[str, np.ndarray]:
-        """Raw outputs [B, ...] by task of a batch (or of one example, as a batch of 1)."""
-        return self._run(self._batch(inputs)[0])
+            raise ValueError(message(f"a task among {signatures[whole]}", "correct the name", task=task))
+        described = {} if self.manifest is None else self.manifest.tasks
+        # runtimes list outputs in an order of their own
+        order = [*described, *signatures[self.signature]]
+        self.tasks = sorted(signatures[self.signature], key=order.index)
 
     def predict(self, inputs: Any) -> Any:
         """Named answers.
@@ -98,75 +64,83 @@ class Predictor:
             inputs: One example, or a batch: an array for models with one input, else `{input name: array}`.
 
         Returns:
-            `{task: result}` for one example, a list of those for a batch. Results are `ClassResult` (classes, ordered
-            or not), `LabelsResult` (several labels), `ValueResult` (numbers), or `ArrayResult`.
+            `{task: result}` for one example, a list of those for a batch. A result has, by kind of task: `label`,
+            `score`, `top`, `probabilities` (classes, ordered or not); `labels`, `scores` (several labels); `value`,
+            `unit` (numbers); `values` (anything else).
 
         Raises:
-            ValueError: An input has another name or shape, or is not finite.
+            ValueError: An input has another name or shape, is no number or not finite.
         """
         batch, single = self._batch(inputs)
         outputs = self._run(batch)
         size = len(next(iter(batch.values())))
-        rows = [{task: self._result(task, outputs[task][i]) for task in self.tasks} for i in range(size)]
+        about = {} if self.manifest is None else self.manifest.tasks
+        rows = [
+            {task: read_output(about.get(task, {}), outputs[task][i], self.top) for task in self.tasks}
+            for i in range(size)
+        ]
         return rows[0] if single else rows
+
+    def outputs(self, inputs: Any) -> dict[str, np.ndarray]:
+        """Raw outputs [B, ...] by task, of a batch or of one example as a batch of 1."""
+        return self._run(self._batch(inputs)[0])
 
     def _run(self, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         outputs = self._runtime.run(self.signature, batch)
         return {task: outputs[task] for task in self.tasks}
 
     def _batch(self, inputs: Any) -> tuple[dict[str, np.ndarray], bool]:
+        """The inputs by name as the runtime wants them, and whether they were one example."""
         wanted = self._runtime.inputs()
-        if not isinstance(inputs, Mapping):
-            if len(wanted) > 1:
-                raise ValueError(
-                    message(f"inputs by name {list(wanted)}", "pass {name: array}", inputs=type(inputs).__name__)
-                )
+        if not isinstance(inputs, Mapping) and len(wanted) == 1:
             inputs = {next(iter(wanted)): inputs}
-        if set(inputs) != set(wanted):
-            raise ValueError(message(f"the inputs {list(wanted)}", "correct the names", inputs=list(inputs)))
-        batch, singles = {}, set()
-        for name, (shape, dtype) in wanted.items():
-            value = np.asarray(inputs[name])
-            singles.add(value.ndim == len(shape) - 1)
-            value = value[None] if value.ndim == len(shape) - 1 else value
-            fits = value.ndim == len(shape) and all(
-                w in (-1, s) for w, s in zip(shape[1:], value.shape[1:], strict=True)
-            )
-            if not fits or not len(value):
+        if not isinstance(inputs, Mapping) or set(inputs) != set(wanted):
+            given = list(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
+            raise ValueError(message(f"inputs by name {sorted(wanted)}", "pass {name: array}", inputs=given))
+        values = {name: _numbers(name, inputs[name]) for name in wanted}
+        single = all(value.ndim == len(wanted[name][0]) - 1 for name, value in values.items())
+        batch = {name: value[None] if single else value for name, value in values.items()}
+        for name, (shape, _) in wanted.items():
+            sizes = batch[name].shape
+            if len(sizes) != len(shape) or any(w not in (-1, s) for w, s in zip(shape[1:], sizes[1:], strict=True)):
                 raise ValueError(
                     message(
                         f"input {name!r} of shape {shape[1:]}, or a batch of those",
                         "resize or reshape it",
-                        shape=np.shape(inputs[name]),
+                        shape=values[name].shape,
                     )
                 )
-            batch[name] = self._prepared(name, value, dtype)
-        return batch, singles == {True}
+        lengths = {name: len(value) for name, value in batch.items()}
+        if len(set(lengths.values())) > 1 or not all(lengths.values()):
+            raise ValueError(
+                message("at least one example, as many in every input", "pass equal batches", examples=lengths)
+            )
+        return {name: self._prepared(name, value, wanted[name][1]) for name, value in batch.items()}, single
 
     def _prepared(self, name: str, value: np.ndarray, dtype: str) -> np.ndarray:
         before = {} if self.manifest is None else self.manifest.preprocessing.get("before", {})
-        if "scale" in before and value.dtype.kind in "iu" and dtype.startswith("float"):
-            value = value * np.float32(before["scale"])
-        if value.dtype.kind == "f" and not np.isfinite(value).all():
+        steps = before.get(name, {})
+        if value.dtype.kind in "iu" and dtype.startswith("float") and ("scale" in steps or "offset" in steps):
+            value = value * np.float32(steps.get("scale", 1.0)) + np.float32(steps.get("offset", 0.0))
+        with np.errstate(over="ignore", invalid="ignore"):
+            cast = value.astype(dtype)
+        if dtype.startswith("float") and not np.isfinite(cast).all():
             raise ValueError(message(f"a finite input {name!r}", "correct it", values="NaN or infinite"))
-        return value.astype(dtype)
+        if not dtype.startswith("float") and not np.array_equal(cast, value):
+            raise ValueError(
+                message(f"input {name!r} in whole numbers of {dtype}", "convert it", dtype=str(value.dtype))
+            )
+        return cast
 
-    def _result(self, task: str, values: np.ndarray) -> Any:
-        about = {} if self.manifest is None else self.manifest.tasks.get(task, {})
-        kind = about.get("kind")
-        if kind in ("classification", "ordinal"):
-            order = np.argsort(-values, kind="stable")[: self.top]
-            top = [(about["labels"][i], float(values[i])) for i in order]
-            return ClassResult(*top[0], top)
-        if kind == "multilabel":
-            scores = {label: float(score) for label, score in zip(about["labels"], values, strict=True)}
-            chosen = [label for label, limit in zip(scores, about["thresholds"], strict=True) if scores[label] >= limit]
-            return LabelsResult(chosen, scores)
-        if kind == "regression":
-            units: Sequence[str] = about["units"]
-            numbers = [float(value) for value in np.ravel(values)]
-            return ValueResult(numbers[0], units[0]) if len(numbers) == 1 else ValueResult(numbers, list(units))
-        return ArrayResult(values)
+
+def _numbers(name: str, value: Any) -> np.ndarray:
+    try:
+        array = np.asarray(value)
+    except ValueError:  # lists of unequal lengths
+        array = np.asarray(None)
+    if array.dtype.kind not in "biuf":
+        raise ValueError(message(f"input {name!r} as an array of numbers", "convert it", type=type(value).__name__))
+    return array
 
 
 def _find(path: Path) -> tuple[Path, Manifest | None]:
@@ -176,10 +150,17 @@ def _find(path: Path) -> tuple[Path, Manifest | None]:
     if path.name == NAME:
         path = path.parent
     if path.is_dir() and not (path / "saved_model.pb").is_file():
-        files = [*sorted(path.glob("*.tflite")), path / "saved_model"]
+        files = [path / "model.tflite", *sorted(path.glob("*.tflite")), path / "saved_model"]
         artefact = next((file for file in files if file.exists()), None)
         if artefact is None:
             raise ValueError(message("a .tflite file or a saved_model folder in it", "export again", path=fspath(path)))
-        return artefact, Manifest.read(path) if (path / NAME).is_file() else None
-    beside = path.parent
-    return path, Manifest.read(beside) if (beside / NAME).is_file() else None
+        path = artefact
+    beside = path.parent / NAME
+    if not beside.is_file():
+        return path, None
+    manifest = Manifest.read(beside)
+    listed = [name for name in manifest.files if name.split("/")[0] == path.name]
+    if not listed:
+        return path, None
+    manifest.check_files(path.parent, listed)
+    return path, manifest

@@ -1,28 +1,35 @@
-"""Converters and interpreters write notes straight to the process's error stream: shown only after an error."""
+"""Converters and interpreters write notes straight to the process's error stream: kept from the terminal here."""
 
 import os
-import sys
 import tempfile
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+
+_KEPT = 4000  # characters of the notes that an error carries
+
+# the stream belongs to the whole process: one thread at a time may turn it away
+_lock = threading.RLock()
 
 
 @contextmanager
 def quiet_stderr() -> Iterator[None]:
-    """Keep what native code writes to stderr back, unless the block raises."""
-    sys.stderr.flush()
-    with tempfile.TemporaryFile() as kept:
-        original = os.dup(2)
+    """Keep back what native code writes to stderr; an error that leaves the block carries it as a note."""
+    with _lock, tempfile.TemporaryFile() as kept:
+        try:
+            original = os.dup(2)
+        except OSError:  # a process without a terminal
+            yield
+            return
         os.dup2(kept.fileno(), 2)
         try:
             yield
-        except BaseException:
-            sys.stderr.flush()
-            os.dup2(original, 2)
+        except Exception as error:
             kept.seek(0)
-            os.write(2, kept.read())
+            notes = kept.read().decode(errors="replace").strip()
+            if notes:
+                error.add_note(notes[-_KEPT:])
             raise
         finally:
-            sys.stderr.flush()
             os.dup2(original, 2)
             os.close(original)

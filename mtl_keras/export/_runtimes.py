@@ -9,6 +9,9 @@ import numpy as np
 from mtl_keras.errors import message
 from mtl_keras.export._quiet import quiet_stderr
 
+ALL_TASKS = "all_tasks"
+SERVING = "serving_default"
+
 
 class Runtime(Protocol):
     """Something that runs signatures."""
@@ -17,14 +20,22 @@ class Runtime(Protocol):
         """`{signature: output names}`."""
 
     def inputs(self) -> dict[str, tuple[list[int], str]]:
-        """`{input name: (shape with -1 for a free axis, dtype)}`."""
+        """`{input name: (shape with -1 for a free axis, dtype)}`, the same for all signatures."""
 
     def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs of one signature by name."""
 
 
 def open_runtime(path: str | PathLike[str], threads: int | None = None) -> Runtime:
-    """The runtime for a .tflite file (needs ai-edge-litert only) or a SavedModel folder (needs TensorFlow)."""
+    """The runtime for a .tflite file (needs ai-edge-litert only) or a SavedModel folder (needs TensorFlow).
+
+    Args:
+        path: A .tflite file or a SavedModel folder.
+        threads: Threads of the LiteRT interpreter, default its own choice.
+
+    Raises:
+        ValueError: It is missing, damaged, or something else.
+    """
     path = Path(path)
     if path.is_dir():
         return SavedModelRuntime(path)
@@ -39,46 +50,66 @@ class LiteRTRuntime:
     def __init__(self, path: str | PathLike[str], threads: int | None = None):
         from ai_edge_litert.interpreter import Interpreter
 
+        self._path = fspath(path)
         data = Path(path).read_bytes()
         if data[4:8] != b"TFL3":
-            raise ValueError(
-                message("a LiteRT file (TFL3)", "export the model again", path=fspath(path), begins=data[:8])
-            )
+            raise ValueError(message("a LiteRT file", "export the model again", path=self._path, begins=data[:8]))
         try:
             with quiet_stderr():
+                # the interpreter reads from this buffer and from files alike; bytes do not change under its hands
                 self._interpreter = Interpreter(model_content=data, num_threads=threads)
-                found = self._interpreter.get_signature_list()
-                self._runners = {name: self._interpreter.get_signature_runner(name) for name in found}
-        except (ValueError, RuntimeError) as error:
+                self._signatures = self._interpreter.get_signature_list()
+                self._runners = {name: self._interpreter.get_signature_runner(name) for name in self._signatures}
+                self._inputs = self._read_inputs() if self._runners else {}
+        except (ValueError, RuntimeError, IndexError) as error:
+            raise self._damaged(error) from error
+        if not self._runners:
             raise ValueError(
-                message("a LiteRT file that is whole", "export it again", path=fspath(path), error=str(error)[:200])
-            ) from error
-        if not found:
-            raise ValueError(message("a LiteRT file with signatures", "export it with this library", path=fspath(path)))
-        self._signatures = found
+                message("a LiteRT file with signatures", "export it with mtl_keras.export.litert", path=self._path)
+            )
+        self._warm = False
+
+    def _read_inputs(self) -> dict[str, tuple[list[int], str]]:
+        details = next(iter(self._runners.values())).get_input_details()
+        return {
+            name: ([int(n) for n in detail["shape_signature"]], np.dtype(detail["dtype"]).name)
+            for name, detail in details.items()
+        }
 
     def signatures(self) -> dict[str, list[str]]:
         return {name: list(parts["outputs"]) for name, parts in self._signatures.items()}
 
     def inputs(self) -> dict[str, tuple[list[int], str]]:
-        runner = self._runners[next(iter(self._runners))]
-        return {
-            name: ([int(n) for n in detail["shape_signature"]], np.dtype(detail["dtype"]).name)
-            for name, detail in runner.get_input_details().items()
-        }
+        return self._inputs
 
     def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        runner = self._runners[signature]
-        fixed = [shape[0] for shape, _ in self.inputs().values()]
+        """Outputs by name; a file for batches of n runs the examples n by n, the last ones padded."""
+        fixed = next(iter(self._inputs.values()))[0][0]
         size = len(next(iter(inputs.values())))
-        if -1 in fixed or fixed[0] == size:
+        if fixed in (-1, size):
+            return self._call(signature, inputs)
+        parts: list[dict[str, np.ndarray]] = []
+        for start in range(0, size, fixed):
+            rows = np.minimum(np.arange(start, start + fixed), size - 1)
+            parts.append(self._call(signature, {name: value[rows] for name, value in inputs.items()}))
+        return {name: np.concatenate([part[name] for part in parts])[:size] for name in parts[0]}
+
+    def _call(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        runner = self._runners[signature]
+        if self._warm:
             return dict(runner(**inputs))
-        if fixed[0] != 1:
-            raise ValueError(
-                message(f"batches of {fixed[0]}, as the file was exported", "split the batch", batch_size=size)
-            )
-        rows = [runner(**{name: value[i : i + 1] for name, value in inputs.items()}) for i in range(size)]
-        return {name: np.concatenate([row[name] for row in rows]) for name in rows[0]}
+        try:
+            with quiet_stderr():  # the first run tells of its delegate
+                outputs = dict(runner(**inputs))
+        except (ValueError, RuntimeError, IndexError) as error:
+            raise self._damaged(error) from error
+        self._warm = True
+        return outputs
+
+    def _damaged(self, error: Exception) -> ValueError:
+        # what LiteRT says ends in a list of its nodes
+        said = str(error)[:200]
+        return ValueError(message("a LiteRT file that runs", "export it again", path=self._path, error=said))
 
 
 class SavedModelRuntime:
@@ -91,17 +122,24 @@ class SavedModelRuntime:
             raise ValueError(message("a SavedModel folder (saved_model.pb)", "check the path", path=fspath(path)))
         try:
             self._loaded: Any = tf.saved_model.load(fspath(path))
-        except (OSError, ValueError, tf.errors.OpError) as error:
+        # damage shows as anything from a missing key to a failed operation
+        except Exception as error:
             raise ValueError(
                 message("a SavedModel that is whole", "export it again", path=fspath(path), error=str(error)[:200])
             ) from error
-        self._functions = dict(self._loaded.signatures)
+        self._functions = dict(getattr(self._loaded, "signatures", {}))
+        if not self._functions:
+            raise ValueError(
+                message(
+                    "a SavedModel with signatures", "export it with mtl_keras.export.saved_model", path=fspath(path)
+                )
+            )
 
     def signatures(self) -> dict[str, list[str]]:
         return {name: list(function.structured_outputs) for name, function in self._functions.items()}
 
     def inputs(self) -> dict[str, tuple[list[int], str]]:
-        _, by_name = self._functions["serving_default"].structured_input_signature
+        _, by_name = next(iter(self._functions.values())).structured_input_signature
         return {
             name: ([-1 if n is None else int(n) for n in spec.shape], spec.dtype.name) for name, spec in by_name.items()
         }

@@ -4,38 +4,36 @@ from os import PathLike, fspath
 from typing import Any
 
 import keras
-import numpy as np
 import tensorflow as tf
 
 from mtl_keras.export._atomic import appearing
 from mtl_keras.export._inference_graph import inference_graph, task_graph
-from mtl_keras.export._parity import TOLERANCE, example_inputs, parity
-
-ALL_TASKS = "all_tasks"
+from mtl_keras.export._parity import TOLERANCE, check_signatures, parity
+from mtl_keras.export._quiet import quiet_stderr
+from mtl_keras.export._runtimes import ALL_TASKS, SERVING, open_runtime
 
 
 def saved_model(
-    model: keras.Model,
-    path: str | PathLike[str],
-    inputs: dict[str, np.ndarray] | None = None,
-    tolerance: float = TOLERANCE,
+    model: keras.Model, path: str | PathLike[str], inputs: Any = None, tolerance: float = TOLERANCE
 ) -> dict[str, float]:
     """Write a SavedModel, run it and compare it with the model; it needs neither Keras nor this library to run.
 
     Signatures: `serving_default` and `all_tasks` give every output by task name, `task_<name>` computes one task only.
-    The batch size is free.
+    Inputs are called as their `keras.Input`. The batch size is free.
 
     Args:
-        model: A functional model with dict outputs.
+        model: A functional model with dict outputs, any precision; the file computes in float32.
         path: A folder that does not exist; for TensorFlow Serving `<name>/<version>/`.
-        inputs: `{input name: batch}` to compare on; random ones by default.
+        inputs: What to compare on: `{input name: batch}`, or a batch for a model with one input; default 4 random
+            examples.
         tolerance: Largest error allowed, default 1e-5, see `parity`.
 
     Returns:
         `{task: largest error}`.
 
     Raises:
-        ValueError: The path exists, the outputs are no dict, or an output differs by more than the tolerance.
+        ValueError: The path exists, the outputs are no dict, or an output differs by more than the tolerance. There is
+            nothing at `path` then.
 
     Example:
         >>> import tempfile, keras
@@ -47,27 +45,27 @@ def saved_model(
     """
     plain = inference_graph(model)
     with appearing(path) as unfinished:
-        write_saved_model(plain, unfinished, batch_size=None, default=True)
-        return parity(plain, unfinished, inputs or example_inputs(plain), tolerance)
+        write_saved_model(plain, unfinished, batch_size=None, serving=True)
+        check_signatures(open_runtime(unfinished), list(plain.output), serving=True)
+        return parity(plain, unfinished, inputs, tolerance)
 
 
-def write_saved_model(
-    plain: keras.Model, path: str | PathLike[str], batch_size: int | None, default: bool, tasks: list[str] | None = None
-) -> None:
+def write_saved_model(plain: keras.Model, path: str | PathLike[str], batch_size: int | None, serving: bool) -> None:
     """Write an inference graph as a SavedModel with named signatures.
 
     Never with an endpoint called "serve": LiteRT's converter drops every other signature beside it.
     """
-    names = list(plain.output) if tasks is None else tasks
-    chosen = keras.Model(plain.input, {name: plain.output[name] for name in names})
+    signatures = {ALL_TASKS: _endpoint(plain, batch_size)}
+    signatures |= {f"task_{name}": _endpoint(task_graph(plain, name), batch_size) for name in plain.output}
+    if serving:
+        signatures[SERVING] = signatures[ALL_TASKS]
     module = tf.Module()
-    module.weights = [variable.value for variable in chosen.variables]
-    signatures = {ALL_TASKS: _endpoint(chosen, batch_size)}
-    signatures |= {f"task_{name}": _endpoint(task_graph(chosen, name), batch_size) for name in names}
-    if default:
-        signatures["serving_default"] = signatures[ALL_TASKS]
-    module.signatures_by_name = dict(signatures)
-    tf.saved_model.save(module, fspath(path), signatures=signatures)
+    # Variables are listed as such: for those that it only finds inside Keras layers, LiteRT's converter wrote memory
+    # that was never set.
+    module.weights = [variable.value for variable in plain.variables]
+    module.others = [layer for layer in plain.layers if not layer.variables]  # they may hold lookup tables
+    with quiet_stderr():
+        tf.saved_model.save(module, fspath(path), signatures=signatures)
 
 
 def _endpoint(graph: keras.Model, batch_size: int | None) -> Any:

@@ -6,12 +6,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
-import numpy as np
 
-from mtl_keras.export._atomic import appearing, next_version
+from mtl_keras.export._atomic import become_next_version, workplace
 from mtl_keras.export._litert import litert
 from mtl_keras.export._manifest import Manifest
-from mtl_keras.export._parity import TOLERANCE
+from mtl_keras.export._parity import TOLERANCE, parity
 from mtl_keras.export._saved_model import saved_model
 
 
@@ -19,43 +18,53 @@ def write_version(
     model: keras.Model,
     folder: str | PathLike[str],
     before: Mapping[str, Any] | None = None,
-    inputs: dict[str, np.ndarray] | None = None,
+    inputs: Any = None,
     metrics: Mapping[str, float] | None = None,
     tolerance: float = TOLERANCE,
     extras: Callable[[Path, Manifest], None] | None = None,
 ) -> Path:
     """Export a model as `<folder>/<next version>/` and compare every artefact with it.
 
-    The folder gets `model.keras`, `saved_model/`, `model.tflite` and `manifest.json`.
+    The folder gets `model.keras`, `saved_model/`, `model.tflite` and `manifest.json`, and appears when all of it is
+    there. Several processes may write to the same `folder`: each gets a version of its own.
 
     Args:
         model: A functional model with dict outputs.
         folder: Where the versions are.
-        before: What a caller does to the inputs, for the manifest, e.g. `{"scale": 1 / 255}`.
-        inputs: `{input name: batch}` to compare on; random ones by default.
+        before: What a caller does to the inputs, for the manifest and `Predictor`, e.g. `{"scale": 1 / 255}`; see
+            `Manifest.of`.
+        inputs: What to compare on: `{input name: batch}`, or a batch for a model with one input; default 4 random
+            examples.
         metrics: Test metrics for the manifest.
-        tolerance: Largest error allowed between artefact and model, default 1e-5.
+        tolerance: Largest error allowed between artefact and model, default 1e-5, see `parity`.
         extras: Called with the unfinished folder and the manifest, to add files (figures, a report).
 
     Returns:
-        The new folder.
+        The new folder; `Manifest.read(folder).parity` has the errors per artefact and task.
 
     Raises:
-        ValueError: An artefact differs by more than the tolerance; no folder is left then.
+        ValueError: An artefact differs by more than the tolerance, or does not load. No folder is left then.
+
+    Example:
+        >>> import tempfile, keras
+        >>> x = keras.Input((4,), name="x")
+        >>> model = keras.Model(x, {"a": keras.layers.Dense(2)(x)})
+        >>> folder = write_version(model, tempfile.mkdtemp())
+        >>> folder.name, sorted(Manifest.read(folder).parity)
+        ('1', ['model.keras', 'model.tflite', 'saved_model'])
     """
-    target = next_version(folder)
-    with appearing(target) as unfinished:
+    manifest = Manifest.of(model, before, metrics)
+    with workplace(Path(folder)) as place:
+        unfinished = place / "version"
         unfinished.mkdir()
         model.save(unfinished / "model.keras")
-        manifest = Manifest.of(model, before)
-        manifest.metrics = {name: float(value) for name, value in (metrics or {}).items()}
         manifest.parity = {
+            "model.keras": parity(model, unfinished / "model.keras", inputs, tolerance),
             "saved_model": saved_model(model, unfinished / "saved_model", inputs, tolerance),
             "model.tflite": litert(model, unfinished / "model.tflite", inputs=inputs, tolerance=tolerance),
         }
         if extras is not None:
             extras(unfinished, manifest)
-        for path in sorted(unfinished.iterdir()):
-            manifest.add_file(path)
+        manifest.add_files(unfinished)
         manifest.write(unfinished)
-    return target
+        return become_next_version(unfinished, Path(folder))

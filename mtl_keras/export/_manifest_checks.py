@@ -1,0 +1,91 @@
+"""Is the content of a manifest.json what `Manifest` and `Predictor` rely on? Files may come from anywhere."""
+
+import math
+from collections.abc import Callable, Iterator
+from typing import Any
+
+SCHEMA = 1
+
+# what a task of each kind needs beside its shape: one entry for each value along the last axis
+_PER_VALUE: dict[str, dict[str, type]] = {
+    "classification": {"labels": str},
+    "ordinal": {"labels": str},
+    "multilabel": {"labels": str, "thresholds": float},
+    "regression": {"units": str},
+}
+
+
+def wrong_part(content: dict[str, Any]) -> str | None:
+    """The first part that is missing, unknown or not as it should be, as a dotted path; None if all is well."""
+    return next(_wrong(content), None)
+
+
+def _wrong(content: dict[str, Any]) -> Iterator[str]:
+    parts: dict[str, Callable[[Any], bool]] = {
+        "model": _is_text,
+        "parameters": _is_count,
+        "inputs": _is_dict,
+        "tasks": _is_dict,
+        "preprocessing": _is_dict,
+        "signatures": lambda v: _is_dict(v) and all(_is_list(of, _is_text) for of in v.values()),
+        "files": _is_dict,
+        "parity": lambda v: (
+            _is_dict(v) and all(_is_dict(of) and all(map(_is_number, of.values())) for of in v.values())
+        ),
+        "metrics": lambda v: _is_dict(v) and all(n is None or _is_number(n) for n in v.values()),
+        "versions": lambda v: _is_dict(v) and all(map(_is_text, v.values())),
+        "commit": lambda v: v is None or _is_text(v),
+        "created": _is_text,
+        "schema": _is_count,
+    }
+    yield from (name for name, good in parts.items() if name not in content or not good(content[name]))
+    yield from (name for name in content if name not in parts)
+    for name, described in content["inputs"].items():
+        if not (_is_dict(described) and _is_shape(described.get("shape")) and _is_text(described.get("dtype"))):
+            yield f"inputs.{name}"
+    for name, task in content["tasks"].items():
+        yield from _wrong_in_task(f"tasks.{name}", task)
+    for name, steps in (_as_dict(content["preprocessing"].get("before")) or {}).items():
+        if not (_is_dict(steps) and all(_is_number(steps.get(key, 0)) for key in ("scale", "offset"))):
+            yield f"preprocessing.before.{name}"
+    for name, file in content["files"].items():
+        if not (_is_dict(file) and _is_count(file.get("bytes")) and _is_text(file.get("sha256"))):
+            yield f"files.{name}"
+
+
+def _wrong_in_task(where: str, task: Any) -> Iterator[str]:
+    if not (_is_dict(task) and _is_text(task.get("kind")) and _is_shape(task.get("shape"))):
+        yield where
+        return
+    for key, kind in _PER_VALUE.get(task["kind"], {}).items():
+        good = _is_text if kind is str else _is_number
+        if not _is_list(task.get(key), good) or not task["shape"] or len(task[key]) != task["shape"][-1]:
+            yield f"{where}.{key}"
+
+
+def _as_dict(value: Any) -> dict[str, Any] | None:
+    return value if _is_dict(value) else None
+
+
+def _is_dict(value: Any) -> bool:
+    return isinstance(value, dict)
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_list(value: Any, good: Callable[[Any], bool]) -> bool:
+    return isinstance(value, list) and all(map(good, value))
+
+
+def _is_shape(value: Any) -> bool:
+    return _is_list(value, lambda side: isinstance(side, int) and not isinstance(side, bool) and side >= -1)

@@ -68,3 +68,23 @@ def task_metrics(model: Any, logs: Mapping[str, float], prefix: str = "") -> dic
             raise ValueError(message(f"logs that hold {key!r}", "add the metric to compile", logs=sorted(logs)))
         found[plan.name] = (key, float(logs[key]), direction)
     return found
+
+
+def score_logs(
+    model: Any, logs: Mapping[str, float], reference: Mapping[str, float] | None = None
+) -> tuple[dict[str, tuple[str, float, str]], float | None]:
+    """The deciding metrics of logs, as `task_metrics` gives them, and the overall score.
+
+    Args:
+        model: A compiled MultiTaskModel.
+        logs: Logs of `fit` or `evaluate` by name.
+        reference: As for `overall_score`.
+
+    Returns:
+        The metrics, and the score or None where an error has no reference.
+    """
+    found = task_metrics(model, logs)
+    directions = {task: direction for task, (_, _, direction) in found.items()}
+    if any(direction == "min" and task not in (reference or {}) for task, direction in directions.items()):
+        return found, None
+    return found, overall_score({task: value for task, (_, value, _) in found.items()}, directions, reference)

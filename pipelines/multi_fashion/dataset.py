@@ -1,146 +1,100 @@
-"""Multi-Fashion as a tensorflow-datasets builder, and the one function that gives its three splits.
+"""Multi-Fashion as a tensorflow-datasets builder, and `load`, the one call that gives its three splits.
 
-Two 28x28 images lie on a 36x36 canvas, one at the top left and one at the bottom right, combined by maximum. The source
-images are split before they are paired: no image of a test pair occurs in any training pair.
+README.md and CITATIONS.bib beside this file are the card of the data set: tensorflow-datasets reads them from here.
 """
 
+import contextlib
 import hashlib
+import io
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from os import PathLike, fspath
-from pathlib import Path
 from typing import Any
 
+import absl.logging
 import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
 from mtl_keras.errors import message
-from pipelines.multi_fashion.idx import read_pairs
+from pipelines.multi_fashion import sources
+from pipelines.multi_fashion.pairing import CANVAS, SIDES, SPLITS, combine, pair
 
-CANVAS = 36
-TASKS = ("top_left", "bottom_right")
-SPLITS = ("train", "validation", "test")
-EMBEDDED = Path(__file__).parent / "data"
+TASKS = SIDES
+SIZES = {"train": 24_000, "validation": 2_000, "test": 2_000}
+CONFIGS = {"fashion": "Fashion-MNIST in both corners", "mixed": "MNIST top left, Fashion-MNIST bottom right"}
 FASHION = ["T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"]
 DIGITS = [str(digit) for digit in range(10)]
 
-Source = tuple[np.ndarray, np.ndarray]  # images, labels
+download = sources.download
 
 
 @dataclass
 class MultiFashionConfig(tfds.core.BuilderConfig):
-    """One way to make the pairs.
+    """One way to make the pairs; `make_config` gives it a name of its own.
 
     Attributes:
-        source: Folder of Fashion-MNIST's IDX files; the embedded one by default, which has the test images only.
-        digits: Folder of MNIST's IDX files for the top left (`mixed`), or None for Fashion-MNIST in both corners.
-        pairs: How many pairs each split gets.
-        seed: Seed of the split of source images and of the pairing.
+        source: Folder of Fashion-MNIST's IDX files; by default the embedded one, which has the test images only.
+        mixed: Whether MNIST takes the top left.
+        mnist: Folder of MNIST's IDX files, for `mixed`.
+        sizes: How many pairs each split gets, default 24,000 / 2,000 / 2,000.
+        seed: Seed of the split of the source images and of the pairs, default 0.
     """
 
-    source: str = ""
-    digits: str | None = None
-    pairs: dict[str, int] = field(default_factory=lambda: {"train": 24_000, "validation": 2_000, "test": 2_000})
+    source: str = fspath(sources.EMBEDDED)
+    mixed: bool = False
+    mnist: str | None = None
+    sizes: dict[str, int] = field(default_factory=lambda: dict(SIZES))
     seed: int = 0
 
 
 class MultiFashion(tfds.core.GeneratorBasedBuilder):
-    """Pairs of product photos; configs `fashion` (Fashion-MNIST twice) and `mixed` (a digit at the top left)."""
+    """Two small images on one canvas, the class of each to be told; configs `fashion` and `mixed`.
+
+    Sources: Sener, Koltun, Multi-Task Learning as Multi-Objective Optimization, NeurIPS 2018; Lin et al., Pareto
+    Multi-Task Learning, NeurIPS 2019. Departures, to keep the splits honest: see README.md.
+    """
 
     VERSION = tfds.core.Version("1.0.0")
-    RELEASE_NOTES = {"1.0.0": "Sources split before pairing, balanced pairing."}
+    RELEASE_NOTES = {"1.0.0": "Source images split before they are paired; balanced, seeded pairs."}
     BUILDER_CONFIGS = [
-        MultiFashionConfig(name="fashion", description="Fashion-MNIST in both corners"),
-        MultiFashionConfig(name="mixed", description="MNIST top left, Fashion-MNIST bottom right", digits=""),
+        MultiFashionConfig(name="fashion", description=CONFIGS["fashion"]),
+        MultiFashionConfig(name="mixed", description=CONFIGS["mixed"], mixed=True),
     ]
 
     def _info(self) -> tfds.core.DatasetInfo:
-        first = FASHION if self.builder_config.digits is None else DIGITS
         features = {
             # zlib packs these small grey images as well as PNG does, and several times faster
             "image": tfds.features.Tensor(shape=(CANVAS, CANVAS, 1), dtype=np.uint8, encoding="zlib"),
-            "top_left": tfds.features.ClassLabel(names=first),
+            "top_left": tfds.features.ClassLabel(names=DIGITS if self.builder_config.mixed else FASHION),
             "bottom_right": tfds.features.ClassLabel(names=FASHION),
         }
-        return tfds.core.DatasetInfo(
-            builder=self,
-            description=__doc__,
+        return self.dataset_info_from_configs(
             features=tfds.features.FeaturesDict(features),
             homepage="https://github.com/zalandoresearch/fashion-mnist",
-            license="MIT (Fashion-MNIST, Zalando SE)",
-            citation=CITATION,
+            license="Fashion-MNIST: MIT, (c) 2017 Zalando SE",
+            disable_shuffling=True,  # the pairs are in random order already: example n on disk is pair n
         )
 
     def _split_generators(self, dl_manager: Any) -> dict[str, Any]:
         config = self.builder_config
-        if config.digits == "":
-            raise ValueError(
-                message("a folder of MNIST's IDX files for the config mixed", "pass digits=DIR", digits=config.digits)
-            )
-        fashion = split_sources(config.source or EMBEDDED, config.seed)
-        first = fashion if config.digits is None else split_sources(config.digits, config.seed + 1)
-        return {
-            split: self._generate_examples(first[split], fashion[split], config.pairs[split], [config.seed, number])
-            for number, split in enumerate(SPLITS)
-        }
+        fashion = sources.split_sources(config.source, config.seed, side=0)
+        first = sources.split_sources(_mnist_folder(config), config.seed, side=1) if config.mixed else fashion
+        return {split: self._generate_examples(first[split], fashion[split], split) for split in SPLITS}
 
     def _generate_examples(
-        self, first: Source, second: Source, count: int, seed: list[int]
+        self, first: sources.Source, second: sources.Source, split: str
     ) -> Iterator[tuple[int, dict[str, Any]]]:
-        one, two = pair(len(first[0]), len(second[0]), count, seed)
-        for key, (i, j) in enumerate(zip(one, two, strict=True)):
-            yield (
-                key,
-                {"image": combine(first[0][i], second[0][j]), "top_left": first[1][i], "bottom_right": second[1][j]},
-            )
-
-
-def split_sources(folder: str | PathLike[str], seed: int) -> dict[str, Source]:
-    """Source images of each split, none in two of them.
-
-    A folder with the training files gives training (5/6) and validation (1/6) from those and the test files for
-    testing; a folder with the test files alone is cut into 8/10, 1/10 and 1/10.
-    """
-    test = read_pairs(folder, "test")
-    rng = np.random.default_rng([seed, 7])
-    if any((Path(folder) / name).exists() for name in ("train-images-idx3-ubyte.gz", "train-images-idx3-ubyte")):
-        images, labels = read_pairs(folder, "train")
-        order = rng.permutation(len(images))
-        train, validation = np.split(order, [len(images) * 5 // 6])
-        parts = {"train": (images[train], labels[train]), "validation": (images[validation], labels[validation])}
-        return {**parts, "test": test}
-    images, labels = test
-    if len(images) < 10:
-        raise ValueError(
-            message("at least 10 source images", "give a larger source", folder=fspath(folder), n=len(images))
-        )
-    chosen = np.split(rng.permutation(len(images)), [len(images) * 8 // 10, len(images) * 9 // 10])
-    return {split: (images[part], labels[part]) for split, part in zip(SPLITS, chosen, strict=True)}
-
-
-def pair(first: int, second: int, count: int, seed: list[int]) -> tuple[np.ndarray, np.ndarray]:
-    """Indices of `count` pairs: whole permutations in a row, so that all images occur equally often, to one."""
-    rng = np.random.default_rng(seed)
-
-    def indices(size: int) -> np.ndarray:
-        rounds = -(-count // size)
-        return np.concatenate([rng.permutation(size) for _ in range(rounds)])[:count]
-
-    return indices(first), indices(second)
-
-
-def combine(top_left: np.ndarray, bottom_right: np.ndarray) -> np.ndarray:
-    """Two images [28, 28] on one canvas [36, 36, 1], the brighter pixel where they overlap."""
-    canvas = np.zeros((CANVAS, CANVAS), np.uint8)
-    canvas[:28, :28] = top_left
-    canvas[-28:, -28:] = np.maximum(canvas[-28:, -28:], bottom_right)
-    return canvas[..., None]
+        counts = (len(first[1]), len(second[1]))
+        indices = pair(counts, self.builder_config.sizes[split], self.builder_config.seed, split)
+        for key, (i, j) in enumerate(zip(*indices, strict=True)):
+            image = combine(first[0][i], second[0][j])
+            yield key, {"image": image, "top_left": first[1][i], "bottom_right": second[1][j]}
 
 
 @dataclass(frozen=True)
 class Splits:
-    """The three datasets of `{"image", "top_left", "bottom_right"}`, of known length, and the label names."""
+    """The three datasets of `{"image", "top_left", "bottom_right"}`, of known length, and the names of the classes."""
 
     train: tf.data.Dataset
     validation: tf.data.Dataset
@@ -149,70 +103,113 @@ class Splits:
 
 
 def load(
-    data_dir: str | PathLike[str],
+    data_dir: str | PathLike[str] | None = None,
     source: str | PathLike[str] | None = None,
     config: str = "fashion",
-    digits: str | PathLike[str] | None = None,
-    pairs: dict[str, int] | None = None,
+    mnist: str | PathLike[str] | None = None,
+    sizes: dict[str, int] | None = None,
     seed: int = 0,
+    download: bool = False,
 ) -> Splits:
     """Build the pairs, once for each way to make them, and open them.
 
+    Images are uint8 [36, 36, 1] from 0 to 255, labels int64 scalars; every dataset knows its length, is not batched,
+    and gives its pairs in the same order each time.
+
     Args:
-        data_dir: Where the built data set is kept, for the next time.
-        source: Folder of Fashion-MNIST's IDX files; the embedded 10,000 images by default.
-        config: `"fashion"` or `"mixed"`.
-        digits: Folder of MNIST's IDX files, for `mixed`.
-        pairs: Pairs per split, default 24,000 / 2,000 / 2,000.
-        seed: Seed of splitting and pairing.
+        data_dir: Where the built data set is kept for the next time; by default where tensorflow-datasets keeps its
+            own, in the user's home.
+        source: Folder of Fashion-MNIST's IDX files: the two of the test part, or all four; by default the embedded test
+            part.
+        config: `"fashion"` (default) or `"mixed"`.
+        mnist: Folder of MNIST's IDX files, for `mixed` and only for it.
+        sizes: Pairs for each split, default 24,000 / 2,000 / 2,000; a split that is not named keeps its default.
+        seed: Seed of the split of the source images and of the pairs, from 0 (default) to 2^32 - 1.
+        download: Fetch the full Fashion-MNIST through tensorflow-datasets instead of reading `source`.
 
     Raises:
-        ValueError: A file is missing or damaged, or a number of pairs is not positive.
+        ValueError: A file is missing or damaged, an argument is out of range, or the download is not to be had.
+
+    Example: `load().train.batch(128)` on the images of this repository; `load(source="fashion_mnist")` on a folder.
     """
-    chosen = next((c for c in MultiFashion.BUILDER_CONFIGS if c.name == config), None)
-    if chosen is None:
-        raise ValueError(message("the config fashion or mixed", "choose one", config=config))
-    pairs = {**chosen.pairs, **(pairs or {})}
-    if set(pairs) != set(SPLITS) or min(pairs.values()) < 1:
-        raise ValueError(message(f"at least one pair for each of {list(SPLITS)}", "correct the numbers", pairs=pairs))
-    folder = fspath(source or EMBEDDED)
-    digits = None if config == "fashion" else fspath(digits or "")
-    # different pairs in different folders: the name says what they were made from
-    made_from = repr((Path(folder).resolve(), digits and Path(digits).resolve(), sorted(pairs.items()), seed))
-    name = f"{config}_{hashlib.sha256(made_from.encode()).hexdigest()[:10]}"
-    description = chosen.description
-    full = MultiFashionConfig(name=name, description=description, source=folder, digits=digits, pairs=pairs, seed=seed)
-    tfds.disable_progress_bar()
-    builder = MultiFashion(data_dir=fspath(data_dir), config=full)
-    builder.download_and_prepare()
-    opened = {split: builder.as_dataset(split=split, shuffle_files=False) for split in SPLITS}
+    if download and source is not None:
+        raise ValueError(message("either download or source", "leave one out", source=fspath(source)))
+    if download:
+        source = sources.download(data_dir)
+    made = make_config(config, source, mnist, sizes, seed)
+    with _quiet():
+        builder = MultiFashion(data_dir=None if data_dir is None else fspath(data_dir), config=made)
+        builder.download_and_prepare(download_config=tfds.download.DownloadConfig(try_download_gcs=False))
+        # whoever trains knows best where to cache
+        read = tfds.ReadConfig(try_autocache=False)
+        opened = {split: builder.as_dataset(split=split, shuffle_files=False, read_config=read) for split in SPLITS}
     return Splits(**opened, labels={task: builder.info.features[task].names for task in TASKS})
 
 
-def download(data_dir: str | PathLike[str]) -> Path:
-    """Fetch the full Fashion-MNIST through tensorflow-datasets and write it as IDX files; needs a network."""
-    folder = Path(data_dir) / "fashion_mnist_idx"
-    for part in ("train", "test"):
-        data = tfds.load("fashion_mnist", split=part, data_dir=fspath(data_dir), batch_size=-1, download=True)
-        arrays = tfds.as_numpy(data)
-        _write_idx(folder, part, arrays["image"][..., 0], arrays["label"])
-    return folder
+def make_config(
+    config: str = "fashion",
+    source: str | PathLike[str] | None = None,
+    mnist: str | PathLike[str] | None = None,
+    sizes: dict[str, int] | None = None,
+    seed: int = 0,
+) -> MultiFashionConfig:
+    """A builder config whose name stands for its images, sizes and seed, so that no two share a folder on disk.
+
+    The arguments are those of `load`. The name holds a hash of the source files' bytes, not of their place.
+    """
+    if config not in CONFIGS:
+        raise ValueError(message(f"a config among {list(CONFIGS)}", "choose one", config=config))
+    if config == "fashion" and mnist is not None:
+        raise ValueError(
+            message("a folder of MNIST only for the config mixed", 'pass config="mixed"', mnist=fspath(mnist))
+        )
+    if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 2**32:
+        raise ValueError(message("a whole seed from 0 to 4294967295", "choose another", seed=seed))
+    made = MultiFashionConfig(
+        name=config,
+        source=fspath(source or sources.EMBEDDED),
+        mixed=config == "mixed",
+        mnist=None if mnist is None else fspath(mnist),
+        sizes=_checked_sizes(sizes),
+        seed=seed,
+    )
+    folders = [made.source, _mnist_folder(made)] if made.mixed else [made.source]
+    contents = repr((made.sizes, made.seed, [sources.fingerprint(folder) for folder in folders]))
+    made.name = f"{config}_{hashlib.sha256(contents.encode()).hexdigest()[:12]}"
+    made.description = f"{CONFIGS[config]}; pairs: {made.sizes}, seed: {seed}"
+    return made
 
 
-def _write_idx(folder: Path, part: str, images: np.ndarray, labels: np.ndarray) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    prefix = "train" if part == "train" else "t10k"
-    for kind, array in (("images-idx3", images), ("labels-idx1", labels)):
-        header = b"\x00\x00\x08" + bytes([array.ndim]) + np.array(array.shape, ">u4").tobytes()
-        (folder / f"{prefix}-{kind}-ubyte").write_bytes(header + array.astype(np.uint8).tobytes())
+def _checked_sizes(sizes: dict[str, int] | None) -> dict[str, int]:
+    checked = {**SIZES, **(sizes or {})}
+    whole = all(isinstance(size, int) and not isinstance(size, bool) and size > 0 for size in checked.values())
+    if not whole or list(checked) != list(SPLITS):
+        raise ValueError(
+            message(f"a number of pairs above 0 for some of {list(SPLITS)}", "correct the sizes", sizes=sizes)
+        )
+    return checked
 
 
-CITATION = r"""
-@inproceedings{sener2018multi, title={Multi-Task Learning as Multi-Objective Optimization},
-  author={Sener, Ozan and Koltun, Vladlen}, booktitle={NeurIPS}, year={2018}}
-@inproceedings{lin2019pareto, title={Pareto Multi-Task Learning},
-  author={Lin, Xi and Zhen, Hui-Ling and Li, Zhenhua and Zhang, Qingfu and Kwong, Sam}, booktitle={NeurIPS},
-  year={2019}}
-@article{xiao2017fashion, title={Fashion-MNIST: a Novel Image Dataset for Benchmarking Machine Learning Algorithms},
-  author={Xiao, Han and Rasul, Kashif and Vollgraf, Roland}, journal={arXiv:1708.07747}, year={2017}}
-"""
+def _mnist_folder(config: MultiFashionConfig) -> str:
+    if config.mnist is None:
+        raise ValueError(
+            message(
+                "a folder of MNIST's IDX files for the config mixed",
+                "pass one, --digits DIR in the pipeline",
+                mnist=None,
+            )
+        )
+    return config.mnist
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep tensorflow-datasets from saying that it downloads, which it does not, and warning of its own old parts."""
+    tfds.disable_progress_bar()
+    verbosity = absl.logging.get_verbosity()
+    absl.logging.set_verbosity(absl.logging.ERROR)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        absl.logging.set_verbosity(verbosity)

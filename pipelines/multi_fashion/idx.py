@@ -1,6 +1,11 @@
-"""The IDX files of MNIST and Fashion-MNIST, read strictly: the whole array or an error that names the file."""
+"""IDX, the file format of MNIST and Fashion-MNIST, read strictly: the whole array or an error that names the file.
+
+An IDX file is a header of big-endian 4-byte words (the magic number 00 00 08 0d, where 08 means unsigned bytes and d is
+the number of dimensions, then the d sizes) and then the bytes themselves.
+"""
 
 import gzip
+import math
 import zlib
 from os import PathLike, fspath
 from pathlib import Path
@@ -9,95 +14,72 @@ import numpy as np
 
 from mtl_keras.errors import message
 
-FILES = {
-    ("train", "images"): "train-images-idx3-ubyte.gz",
-    ("train", "labels"): "train-labels-idx1-ubyte.gz",
-    ("test", "images"): "t10k-images-idx3-ubyte.gz",
-    ("test", "labels"): "t10k-labels-idx1-ubyte.gz",
-}
+SIDE = 28
 CLASSES = 10
-
-
-def read_pairs(folder: str | PathLike[str], part: str) -> tuple[np.ndarray, np.ndarray]:
-    """Images uint8 [N, 28, 28] and labels int64 [N] of one part (`"train"` or `"test"`) of a folder of IDX files."""
-    paths = [find(folder, part, what) for what in ("images", "labels")]
-    images, labels = read_images(paths[0]), read_labels(paths[1])
-    if len(images) != len(labels):
-        raise ValueError(
-            message(
-                "as many labels as images",
-                "take both files from the same source",
-                images=(fspath(paths[0]), len(images)),
-                labels=(fspath(paths[1]), len(labels)),
-            )
-        )
-    return images, labels
-
-
-def find(folder: str | PathLike[str], part: str, what: str) -> Path:
-    """The path of one file of a folder, packed or unpacked."""
-    packed = Path(folder) / FILES[part, what]
-    for path in (packed, packed.with_suffix("")):
-        if path.is_file():
-            return path
-    raise ValueError(message("an IDX file that exists", "check the folder given with --data", path=fspath(packed)))
+AGAIN = "download the file again, it is cut off or damaged"
 
 
 def read_images(path: str | PathLike[str]) -> np.ndarray:
-    """Images uint8 [N, 28, 28] from an IDX file.
+    """Images uint8 [N, 28, 28] from an IDX file, packed with gzip or not.
 
     Raises:
-        ValueError: The file cannot be read or unpacked, is cut off, has bytes too many, or holds something else.
+        ValueError: The file cannot be opened or unpacked, is cut off, has bytes too many, or holds something else.
     """
-    images = _read(path, dimensions=3)
-    if images.shape[1:] != (28, 28):
-        raise ValueError(
-            message("images of 28x28 pixels", "give the right file", path=fspath(path), shape=images.shape)
-        )
-    return images
+    return _read(path, (SIDE, SIDE), "images of 28x28 pixels")
 
 
 def read_labels(path: str | PathLike[str]) -> np.ndarray:
-    """Labels int64 [N], each 0 to 9, from an IDX file; raises as `read_images` does."""
-    labels = _read(path, dimensions=1).astype(np.int64)
-    if len(labels) and labels.max() >= CLASSES:
-        row = int(np.flatnonzero(labels >= CLASSES)[0])
+    """Labels int64 [N], each from 0 to 9, from an IDX file, packed with gzip or not.
+
+    Raises:
+        ValueError: As `read_images`, or a label is above 9.
+    """
+    labels = _read(path, (), "labels").astype(np.int64)
+    wrong = np.flatnonzero(labels >= CLASSES)
+    if wrong.size:
+        row = int(wrong[0])
         raise ValueError(
             message("labels from 0 to 9", "give the right file", path=fspath(path), row=row, label=int(labels[row]))
         )
     return labels
 
 
-def _read(path: str | PathLike[str], dimensions: int) -> np.ndarray:
+def write(path: str | PathLike[str], array: np.ndarray) -> None:
+    """Write a uint8 array of any shape as an IDX file, packed where the name ends in `.gz`."""
+    header = bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">u4").tobytes()
+    content = header + array.astype(np.uint8).tobytes()
+    Path(path).write_bytes(gzip.compress(content, mtime=0) if fspath(path).endswith(".gz") else content)
+
+
+def _read(path: str | PathLike[str], item: tuple[int, ...], what: str) -> np.ndarray:
     data = _unpacked(path)
-    header = 4 + 4 * dimensions
-    magic = data[:4].hex()
-    expected = f"000008{dimensions:02x}"  # unsigned bytes, and how many dimensions
-    if magic != expected:
-        raise ValueError(
-            message(f"an IDX file that begins with {expected}", "give the right file", path=fspath(path), begins=magic)
-        )
-    shape = tuple(int(size) for size in np.frombuffer(data[4:header], ">u4")) if len(data) >= header else ()
-    size = int(np.prod(shape, dtype=object)) if shape else 0
-    if not shape or len(data) != header + size:
-        raise ValueError(
-            message(
-                f"{header + size} bytes, as the header of the file says",
-                "download the file again: it is cut off or damaged",
-                path=fspath(path),
-                bytes=len(data),
-            )
-        )
-    return np.frombuffer(data, np.uint8, offset=header).reshape(shape).copy()
+    header = 4 * (2 + len(item))
+    magic = f"000008{1 + len(item):02x}"
+    if data[:4].hex() != magic:
+        expected = f"an IDX file of {what}, which begins with {magic}"
+        raise ValueError(message(expected, "give the right file", path=fspath(path), begins=data[:4].hex()))
+    if len(data) < header:
+        raise ValueError(message(f"a header of {header} bytes", AGAIN, path=fspath(path), bytes=len(data)))
+    count, *size = (int(word) for word in np.frombuffer(data[4:header], ">u4"))
+    if tuple(size) != item:
+        raise ValueError(message(what, "give the right file", path=fspath(path), size=tuple(size)))
+    total = header + count * math.prod(item)
+    if len(data) != total:
+        expected = f"{total} bytes after unpacking, as the header says"
+        raise ValueError(message(expected, AGAIN, path=fspath(path), bytes=len(data)))
+    return np.frombuffer(data, np.uint8, offset=header).reshape(count, *item).copy()
 
 
 def _unpacked(path: str | PathLike[str]) -> bytes:
     try:
         raw = Path(path).read_bytes()
-        return gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
-    except (OSError, EOFError, zlib.error) as error:
+    except OSError as error:
         raise ValueError(
-            message(
-                "an IDX file, packed with gzip or not", "download the file again", path=fspath(path), error=str(error)
-            )
+            message("an IDX file that can be read", "check the path", path=fspath(path), error=error.strerror)
         ) from error
+    if raw[:2] != b"\x1f\x8b":
+        return raw
+    try:
+        return gzip.decompress(raw)
+    except (OSError, EOFError, zlib.error) as error:
+        raise ValueError(message("a whole gzip file", AGAIN, path=fspath(path), error=str(error))) from error

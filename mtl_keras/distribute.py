@@ -1,0 +1,32 @@
+"""Strategies by name."""
+
+import tensorflow as tf
+
+from mtl_keras.errors import message
+
+NAMES = ["auto", "one", "mirrored"]
+
+
+def strategy(name: str | tf.distribute.Strategy = "auto") -> tf.distribute.Strategy:
+    """The strategy to build a model under: `with strategy("auto").scope(): ...`.
+
+    Args:
+        name: `"auto"` (default): all GPUs where there is more than one, else one device; `"one"`; `"mirrored"`: all
+            GPUs, or all logical CPU devices where there is no GPU; or a strategy, which is returned as it is.
+
+    Raises:
+        ValueError: The name is unknown.
+
+    Example:
+        >>> strategy("one").num_replicas_in_sync
+        1
+    """
+    if isinstance(name, tf.distribute.Strategy):
+        return name
+    if name not in NAMES:
+        raise ValueError(message(f"a strategy among {NAMES}, or an instance", "choose one", strategy=name))
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "one" or (name == "auto" and len(gpus) < 2):
+        return tf.distribute.get_strategy()
+    devices = gpus or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])

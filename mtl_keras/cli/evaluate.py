@@ -1,0 +1,43 @@
+"""`mtl-keras evaluate`: a saved model on arrays."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def evaluate(
+    path: Annotated[Path, typer.Argument(help="A compiled .keras file.")],
+    data: Annotated[Path, typer.Argument(help="An .npz file with one array for each input and each task, by name.")],
+    batch_size: Annotated[int, typer.Option(min=1)] = 128,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Evaluate a .keras model on arrays, per task and overall."""
+    import json
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from mtl_keras.analysis import score_logs
+    from mtl_keras.cli.loading import load, read_arrays
+    from mtl_keras.errors import message
+
+    model = load(path)
+    if not getattr(model, "compiled", False) or not hasattr(model, "plan"):
+        raise ValueError(
+            message("a MultiTaskModel that was saved compiled", "compile it and save again", path=str(path))
+        )
+    x, y = read_arrays(data, model)
+    logs = model.evaluate(x, y, batch_size=batch_size, return_dict=True, verbose=0)
+    logs = {name: float(value) for name, value in logs.items()}
+    found, overall = score_logs(model, logs)
+    if as_json:
+        print(json.dumps({**logs, "overall": overall}))
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in ("task", "metric", "value", "loss"):
+        table.add_column(column)
+    for task, (key, value, _) in found.items():
+        table.add_row(task, key.removeprefix(f"{task}_"), f"{value:.4f}", f"{logs[f'{task}_loss']:.4f}")
+    table.add_row("overall", "", "-" if overall is None else f"{overall:.4f}", f"{logs['loss']:.4f}")
+    Console().print(table)

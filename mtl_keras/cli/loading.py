@@ -1,0 +1,53 @@
+"""Reading what the commands are given: models and arrays."""
+
+from pathlib import Path
+from typing import Any
+
+from mtl_keras.errors import message
+
+
+def load(path: Path) -> Any:
+    """The Keras model in a .keras file, in safe mode: no code from the file is run.
+
+    Raises:
+        ValueError: The file is missing, of another kind, damaged, or holds classes that are not registered.
+    """
+    if path.suffix != ".keras" or not path.is_file():
+        raise ValueError(message("a .keras file", "save the model with model.save('name.keras')", path=str(path)))
+    import keras
+
+    import mtl_keras.models  # noqa: F401  registers every class that a saved model can hold
+
+    try:
+        return keras.models.load_model(path, safe_mode=True)
+    # damage shows as anything from a bad zip to a missing key
+    except Exception as error:
+        raise ValueError(
+            message("a .keras file that loads", "save the model again", path=str(path), error=str(error)[:300])
+        ) from error
+
+
+def read_arrays(path: Path, model: Any) -> tuple[Any, dict[str, Any]]:
+    """Inputs and labels from an .npz file: one array for each input and each trained task, by name.
+
+    Raises:
+        ValueError: The file cannot be read, or an input is missing.
+    """
+    import numpy as np
+
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, AttributeError) as error:
+        raise ValueError(
+            message("an .npz file of arrays", "write it with numpy.savez", path=str(path), error=str(error)[:200])
+        ) from error
+    names = [tensor.name for tensor in model.inputs]
+    missing = [name for name in names if name not in arrays]
+    if missing:
+        raise ValueError(
+            message(f"arrays for the inputs {names}", "add them", path=str(path), missing=missing, arrays=list(arrays))
+        )
+    inputs = {name: arrays.pop(name) for name in names}
+    x = next(iter(inputs.values())) if len(inputs) == 1 else inputs
+    return x, arrays

@@ -1,0 +1,40 @@
+"""The table of subcommands, and how they end."""
+
+import os
+import sys
+from collections.abc import Callable
+from typing import Any
+
+import typer
+
+from mtl_keras.cli import evaluate, export, inspect, list_
+
+# name, function whose docstring and annotations are the help
+COMMANDS: dict[str, Callable[..., Any]] = {
+    "evaluate": evaluate.evaluate,
+    "export": export.export,
+    "inspect": inspect.inspect,
+    "list": list_.list_,
+}
+
+app = typer.Typer(
+    name="mtl-keras",
+    help="Multi-task learning for Keras 3: one trunk, many named outputs.",
+    add_completion=False,
+    no_args_is_help=True,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+for _name, _function in COMMANDS.items():
+    app.command(name=_name)(_function)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    """Run `mtl-keras`: wrong input ends it with the message and exit status 1, wrong usage with 2."""
+    # before TensorFlow is imported: its notes on the machine help nobody here
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    try:
+        app(arguments, prog_name="mtl-keras")
+    except ValueError as error:
+        print(f"mtl-keras: {error}", file=sys.stderr)
+        sys.exit(1)

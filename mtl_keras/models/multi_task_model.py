@@ -1,8 +1,6 @@
 """MultiTaskModel: a functional Keras model with named outputs, trained by ordinary compile and fit."""
 
-import warnings
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -11,14 +9,15 @@ import tensorflow as tf
 from mtl_keras import weightings
 from mtl_keras.errors import message
 from mtl_keras.gradients import replicas
-from mtl_keras.graph import Graph, trace
-from mtl_keras.models.partition import Partition, partition
+from mtl_keras.graph import Graph
+from mtl_keras.models.partition import Partition
+from mtl_keras.models.setup import Setup
 from mtl_keras.registry import PACKAGE
 from mtl_keras.tasks import Task, checked_names
 from mtl_keras.training import data_checks, step
 from mtl_keras.training.clock import EpochClock
 from mtl_keras.training.compile_state import make_plan, plan_tasks
-from mtl_keras.training.graph_errors import readable
+from mtl_keras.training.graph_errors import quiet_about_unknown_length, readable
 from mtl_keras.training.step_plan import StepPlan
 
 
@@ -82,7 +81,7 @@ class MultiTaskModel(keras.Model):
         # The weighting is a sublayer: its variables are trained, saved and restored with the model's. It sits in a list
         # because a list lets go of what is taken out, and an attribute does not.
         self._methods: list[weightings.Weighting] = []
-        self._setup = _Setup(tasks, None if features is None else list(features), dict(preprocessing or {}))
+        self._setup = Setup(tasks, None if features is None else list(features), dict(preprocessing or {}))
 
     @property
     def tasks(self) -> list[Task]:
@@ -240,7 +239,7 @@ class MultiTaskModel(keras.Model):
                     "sample weights inside the dataset", "let it yield (x, y, sample_weight)", sample_weight="given"
                 )
             )
-        with readable(), _quiet_about_unknown_length():
+        with readable(), quiet_about_unknown_length():
             return super().fit(
                 x,
                 y,
@@ -262,7 +261,7 @@ class MultiTaskModel(keras.Model):
         try:
             if not kwargs.get("_use_cached_eval_dataset"):
                 self._check_data(x, y, kwargs.get("sample_weight"))
-            with readable(), _quiet_about_unknown_length():
+            with readable(), quiet_about_unknown_length():
                 return super().evaluate(x, y, *args, **kwargs)
         finally:
             self._setup.evaluating = False
@@ -303,7 +302,7 @@ class MultiTaskModel(keras.Model):
         return [self._setup.plan.tracker, *self._setup.plan.metrics().values()]
 
     @property
-    def _setup_or_none(self) -> "_Setup | None":
+    def _setup_or_none(self) -> Setup | None:
         # Keras asks for metrics while the model is still being made
         return self.__dict__.get("_setup")
 
@@ -359,35 +358,3 @@ class MultiTaskModel(keras.Model):
         if arguments["class_weight"] is not None:
             arguments["class_weight"] = {task: dict(pairs) for task, pairs in arguments["class_weight"].items()}
         self.compile(**arguments)
-
-
-@contextmanager
-def _quiet_about_unknown_length() -> Iterator[None]:
-    """Keras warns at the end of every dataset of unknown length; an epoch without data is an error here, see above."""
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", message="Your input ran out of data", category=UserWarning)
-        yield
-
-
-class _Setup:
-    """What the model knows beside its graph; an object of its own, so that Keras does not track what is in it."""
-
-    def __init__(self, tasks: list[Task], features: list[str] | None, preprocessing: dict[str, Any]):
-        self.tasks = tasks
-        self.features = features
-        self.preprocessing = preprocessing
-        self.plan: StepPlan | None = None
-        self.compile_arguments: dict[str, Any] = {}
-        self.evaluating = False
-        self._graph: Graph | None = None
-        self._partition: Partition | None = None
-
-    def graph_of(self, model: MultiTaskModel) -> Graph:
-        if self._graph is None:
-            self._graph = trace(model)
-        return self._graph
-
-    def partition_of(self, model: MultiTaskModel) -> Partition:
-        if self._partition is None:
-            self._partition = partition(model, self.features, self.graph_of(model))
-        return self._partition

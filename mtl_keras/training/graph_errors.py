@@ -1,6 +1,7 @@
 """Errors raised inside compiled code, in the words of this library."""
 
 import re
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -27,3 +28,11 @@ def readable() -> Iterator[None]:
         line = found.group(1).split("\n")[0]
         text = "".join(_PART.findall(line)).replace("\\'", "'")
         raise ValueError(text) from error
+
+
+@contextmanager
+def quiet_about_unknown_length() -> Iterator[None]:
+    """Keras warns at the end of every dataset of unknown length; an epoch without data is an error in this library."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Your input ran out of data", category=UserWarning)
+        yield

@@ -1,0 +1,32 @@
+"""What a MultiTaskModel knows beside its graph."""
+
+from typing import Any
+
+from mtl_keras.graph import Graph, trace
+from mtl_keras.models.partition import Partition, partition
+from mtl_keras.tasks import Task
+from mtl_keras.training.step_plan import StepPlan
+
+
+class Setup:
+    """What the model knows beside its graph; an object of its own, so that Keras does not track what is in it."""
+
+    def __init__(self, tasks: list[Task], features: list[str] | None, preprocessing: dict[str, Any]):
+        self.tasks = tasks
+        self.features = features
+        self.preprocessing = preprocessing
+        self.plan: StepPlan | None = None
+        self.compile_arguments: dict[str, Any] = {}
+        self.evaluating = False
+        self._graph: Graph | None = None
+        self._partition: Partition | None = None
+
+    def graph_of(self, model: Any) -> Graph:
+        if self._graph is None:
+            self._graph = trace(model)
+        return self._graph
+
+    def partition_of(self, model: Any) -> Partition:
+        if self._partition is None:
+            self._partition = partition(model, self.features, self.graph_of(model))
+        return self._partition

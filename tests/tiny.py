@@ -1,5 +1,7 @@
 """Small graphs and data that many tests share."""
 
+from pathlib import Path
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -7,6 +9,7 @@ import tensorflow as tf
 import mtl_keras as mtl
 from mtl_keras.weightings.base import SCOPES, GradientAggregator, GradientWeighting, register
 
+ROOT = Path(__file__).parents[1]  # of the repository, for PYTHONPATH of fresh processes
 LOSSES = {"a": "sparse_categorical_crossentropy", "b": "mse"}
 FOUR_LOSSES = {**LOSSES, "c": "mae", "d": "binary_crossentropy"}
 

@@ -5,6 +5,9 @@ from typing import Annotated
 
 import typer
 
+from mtl_keras.cli.tables import print_table
+from mtl_keras.errors import message
+
 
 def evaluate(
     path: Annotated[Path, typer.Argument(help="A compiled .keras file.")],
@@ -15,17 +18,14 @@ def evaluate(
     """Evaluate a .keras model on arrays, per task and overall."""
     import json
 
-    from rich.console import Console
-    from rich.table import Table
-
-    from mtl_keras.analysis import score_logs
     from mtl_keras.cli.loading import load, read_arrays
-    from mtl_keras.errors import message
 
     model = load(path)
+    from mtl_keras.analysis import score_logs
+
     if not getattr(model, "compiled", False) or not hasattr(model, "plan"):
         raise ValueError(
-            message("a MultiTaskModel that was saved compiled", "compile it and save again", path=str(path))
+            message("a MultiTaskModel that was saved compiled", "compile it and save it again", path=str(path))
         )
     x, y = read_arrays(data, model)
     logs = model.evaluate(x, y, batch_size=batch_size, return_dict=True, verbose=0)
@@ -34,10 +34,9 @@ def evaluate(
     if as_json:
         print(json.dumps({**logs, "overall": overall}))
         return
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("task", "metric", "value", "loss"):
-        table.add_column(column)
-    for task, (key, value, _) in found.items():
-        table.add_row(task, key.removeprefix(f"{task}_"), f"{value:.4f}", f"{logs[f'{task}_loss']:.4f}")
-    table.add_row("overall", "", "-" if overall is None else f"{overall:.4f}", f"{logs['loss']:.4f}")
-    Console().print(table)
+    rows = [
+        [task, key.removeprefix(f"{task}_"), f"{value:.4f}", f"{logs[f'{task}_loss']:.4f}"]
+        for task, (key, value, _) in found.items()
+    ]
+    rows.append(["overall", "", "-" if overall is None else f"{overall:.4f}", f"{logs['loss']:.4f}"])
+    print_table(["task", "metric", "value", "loss"], rows)

@@ -16,9 +16,10 @@ def export(
 ) -> None:
     """Export a .keras model: SavedModel, LiteRT and manifest, each compared with the model."""
     from mtl_keras.cli.loading import load
-    from mtl_keras.export import Manifest, write_version
 
     model = load(path)
+    from mtl_keras.export import Manifest, write_version
+
     before = {key: value for key, value in (("scale", scale), ("offset", offset)) if value is not None}
     folder = write_version(model, out, before=before or None)
     for artefact, errors in Manifest.read(folder).parity.items():

@@ -5,28 +5,26 @@ from typing import Annotated
 
 import typer
 
+from mtl_keras.cli.tables import print_table
+
 
 def inspect(path: Annotated[Path, typer.Argument(help="A .keras file.")]) -> None:
     """Show a model: tasks, shared and task parameters, the cut."""
-    from rich.console import Console
-    from rich.table import Table
-
     from mtl_keras.cli.loading import load
-    from mtl_keras.models.partition import partition
 
     model = load(path)
+    from mtl_keras.models import partition
+
     parts = partition(model)
     shared = sum(layer.count_params() for layer in parts.shared_layers)
-    console = Console()
-    console.print(f"{model.name}: {model.count_params():,} parameters, {shared:,} of them shared")
-    cut = ", ".join(f"{n} {list(t.shape)}" for n, t in zip(parts.cut_names, parts.cut, strict=True))
-    console.print(f"cut: {cut}", markup=False)
+    own = {task: sum(layer.count_params() for layer in layers) for task, layers in parts.task_layers.items()}
+    print(f"{model.name}: {shared + sum(own.values()):,} parameters, {shared:,} of them shared")
+    print("cut: " + ", ".join(f"{name} {_shape(t)}" for name, t in zip(parts.cut_names, parts.cut, strict=True)))
     heads = {task.name: task.head for task in getattr(model, "tasks", [])}
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in ("task", "kind", "output", "own parameters"):
-        table.add_column(column)
-    for task, layers in parts.task_layers.items():
-        own = sum(layer.count_params() for layer in layers)
-        kind = heads[task].kind if heads.get(task) else "values"
-        table.add_row(task, kind, str(list(model.output[task].shape)), f"{own:,}")
-    console.print(table)
+    kinds = {task: heads[task].kind if heads.get(task) else "values" for task in own}
+    rows = [[task, kinds[task], _shape(model.output[task]), f"{count:,}"] for task, count in own.items()]
+    print_table(["task", "kind", "output", "own parameters"], rows)
+
+
+def _shape(tensor: object) -> str:
+    return "[" + ", ".join("batch" if side is None else str(side) for side in tensor.shape) + "]"  # type: ignore[attr-defined]

@@ -1,9 +1,12 @@
 """`mtl-keras list`: what there is to choose from."""
 
 import enum
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+
+from mtl_keras.cli.tables import print_table
+from mtl_keras.quiet import import_tensorflow
 
 
 class Kind(enum.StrEnum):
@@ -19,41 +22,27 @@ def list_(kind: Annotated[Kind, typer.Argument(help="Which of them.")]) -> None:
     """List the weightings, heads, trunks or sharings there are."""
     import importlib
 
-    from rich.console import Console
-    from rich.table import Table
-
-    registry = importlib.import_module(f"mtl_keras.{kind.value}.base").registry
-    importlib.import_module(f"mtl_keras.{kind.value}")
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    rows = _weightings(registry) if kind is Kind.weightings else _others(registry)
-    for column in rows[0]:
-        table.add_column(column, overflow="fold", no_wrap=column == "name")
-    for row in rows[1:]:
-        table.add_row(*row)
-    Console().print(table)
+    import_tensorflow()
+    package = importlib.import_module(f"mtl_keras.{kind.value}")
+    registry = importlib.import_module(f"{package.__name__}.base").registry
+    if kind is Kind.weightings:
+        columns = ["name", "reads", "state", "cost of a step", "paper"]
+        methods = {name: registry.get(name) for name in registry.names()}
+        print_table(columns, [[n, m.reads, _state(m), m.cost, m.paper] for n, m in methods.items()])
+        return
+    classes = {name: registry.cls(name) for name in registry.names()}
+    print_table(["name", "class", "what it is"], [[n, c.__name__, _first_line(c)] for n, c in classes.items()])
 
 
-def _others(registry: object) -> list[list[str]]:
-    rows = [["name", "class", "what it is"]]
-    for name in registry.names():  # type: ignore[attr-defined]
-        cls = registry.cls(name)  # type: ignore[attr-defined]
-        rows.append([name, cls.__name__, (cls.__doc__ or "").split("\n")[0]])
-    return rows
+def _first_line(cls: type) -> str:
+    return (cls.__doc__ or "").split("\n\n")[0].replace("\n    ", " ")
 
 
-def _weightings(registry: object) -> list[list[str]]:
-    rows = [["name", "reads", "state per task", "cost of a step", "paper"]]
-    for name in registry.names():  # type: ignore[attr-defined]
-        method = registry.get(name)  # type: ignore[attr-defined]
-        rows.append([name, method.reads, _state(method), method.cost, method.paper])
-    return rows
-
-
-def _state(method: object) -> str:
-    """What the method keeps between steps, as it is for five tasks and a hundred shared parameters."""
-    tasks, size = 5, 100
-    method.bind(tasks, gradient_size=size)  # type: ignore[attr-defined]
+def _state(method: Any) -> str:
+    """Shapes of what the method keeps between steps, for K tasks and P shared parameters."""
+    tasks, size = 5, 101
     letters = {tasks: "K", size: "P"}
-    shapes = ["×".join(letters.get(side, str(side)) for side in v.shape) or "1" for v in method.variables]  # type: ignore[attr-defined]
+    method.bind(tasks, gradient_size=size)
+    shapes = ["×".join(letters.get(side, str(side)) for side in v.shape) or "1" for v in method.variables]
     counted = {shape: shapes.count(shape) for shape in dict.fromkeys(shapes)}
     return " + ".join(f"{count}·{shape}" if count > 1 else shape for shape, count in counted.items()) or "none"

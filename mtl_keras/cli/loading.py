@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_keras.errors import message
+from mtl_keras.quiet import import_tensorflow
 
 
 def load(path: Path) -> Any:
@@ -14,6 +15,7 @@ def load(path: Path) -> Any:
     """
     if path.suffix != ".keras" or not path.is_file():
         raise ValueError(message("a .keras file", "save the model with model.save('name.keras')", path=str(path)))
+    import_tensorflow()
     import keras
 
     import mtl_keras.models  # noqa: F401  registers every class that a saved model can hold

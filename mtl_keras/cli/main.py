@@ -1,6 +1,5 @@
 """The table of subcommands, and how they end."""
 
-import os
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -31,8 +30,6 @@ for _name, _function in COMMANDS.items():
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `mtl-keras`: wrong input ends it with the message and exit status 1, wrong usage with 2."""
-    # before TensorFlow is imported: its notes on the machine help nobody here
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
     try:
         app(arguments, prog_name="mtl-keras")
     except ValueError as error:

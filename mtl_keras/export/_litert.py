@@ -14,9 +14,9 @@ from mtl_keras.errors import message
 from mtl_keras.export._atomic import appearing
 from mtl_keras.export._inference_graph import inference_graph, task_graph
 from mtl_keras.export._parity import TOLERANCE, check_signatures, parity
-from mtl_keras.export._quiet import quiet_stderr
 from mtl_keras.export._runtimes import ALL_TASKS, open_runtime
 from mtl_keras.export._saved_model import write_saved_model
+from mtl_keras.quiet import quiet_stderr
 
 # largest error that counts as "the same model" where weights lose digits: half a float16 step, an 8-bit step
 _TOLERANCES = {"float32": TOLERANCE, "float16": 5e-3, "dynamic": 1e-1}

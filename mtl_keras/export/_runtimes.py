@@ -7,7 +7,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mtl_keras.errors import message
-from mtl_keras.export._quiet import quiet_stderr
+from mtl_keras.quiet import quiet_stderr
 
 ALL_TASKS = "all_tasks"
 SERVING = "serving_default"

@@ -9,8 +9,8 @@ import tensorflow as tf
 from mtl_keras.export._atomic import appearing
 from mtl_keras.export._inference_graph import inference_graph, task_graph
 from mtl_keras.export._parity import TOLERANCE, check_signatures, parity
-from mtl_keras.export._quiet import quiet_stderr
 from mtl_keras.export._runtimes import ALL_TASKS, SERVING, open_runtime
+from mtl_keras.quiet import quiet_stderr
 
 
 def saved_model(

@@ -1,6 +1,9 @@
 """`python -m pipelines.multi_fashion`: see --help."""
 
-from pipelines.multi_fashion.pipeline import main
+from mtl_keras.quiet import import_tensorflow
 
 if __name__ == "__main__":
+    import_tensorflow()
+    from pipelines.multi_fashion.pipeline import main
+
     main()

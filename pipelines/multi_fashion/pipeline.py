@@ -4,13 +4,9 @@ Run it with `python -m pipelines.multi_fashion`; read it as an example of an ord
 """
 
 import argparse
-import os
 import time
 from pathlib import Path
 from typing import Any
-
-# before TensorFlow is imported: its notes on the machine help nobody here
-os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 
 import absl.logging
 import keras

@@ -1,4 +1,4 @@
-"""Converters and interpreters write notes straight to the process's error stream: kept from the terminal here."""
+"""Native code writes notes straight to the process's error stream: kept from the terminal here."""
 
 import os
 import tempfile
@@ -33,3 +33,10 @@ def quiet_stderr() -> Iterator[None]:
         finally:
             os.dup2(original, 2)
             os.close(original)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its notes on the machine, which no log level turns off while it is being imported."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
+    with quiet_stderr():
+        import tensorflow  # noqa: F401

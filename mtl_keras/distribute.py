@@ -30,3 +30,13 @@ def strategy(name: str | tf.distribute.Strategy = "auto") -> tf.distribute.Strat
         return tf.distribute.get_strategy()
     devices = gpus or tf.config.list_logical_devices("CPU")
     return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def replicas(strategy: tf.distribute.Strategy | None = None) -> int:
+    """How many replicas share a batch under a strategy, by default under that of the current scope.
+
+    Example:
+        >>> replicas()
+        1
+    """
+    return int((strategy or tf.distribute.get_strategy()).num_replicas_in_sync)

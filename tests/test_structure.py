@@ -30,7 +30,7 @@ ALLOWED = {
         "errors", "registry", "graph", "tasks", "gradients", "weightings", "training", "heads", "trunks", "sharing",
     },
     "optimizers": {"errors", "registry", "graph", "tasks", "gradients", "weightings", "training", "models"},
-    "data": {"errors", "registry", "tasks", "heads"},
+    "data": {"errors", "registry", "tasks", "heads", "distribute"},
     "distribute": {"errors"},
     "analysis": {"errors", "registry", "tasks", "models"},
     "callbacks": {

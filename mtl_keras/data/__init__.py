@@ -1,5 +1,30 @@
-"""Data: labels that are partly there."""
+"""Data: from anyone's labels to balanced batches, with labels that are partly there."""
 
+from mtl_keras.data.arrays import from_arrays
+from mtl_keras.data.examples import ArrayExamples, Examples, IndexedExamples
+from mtl_keras.data.kinds import KINDS, ClassKind, LabelKind, MultiLabelKind, NumberKind, OrdinalKind, Tally
 from mtl_keras.data.missing import complete
+from mtl_keras.data.order import EpochOrder
+from mtl_keras.data.source import Source
+from mtl_keras.data.splits import Splits
+from mtl_keras.data.stages import Augment, Batching
 
-__all__ = ["complete"]
+__all__ = [
+    "KINDS",
+    "ArrayExamples",
+    "Augment",
+    "Batching",
+    "ClassKind",
+    "EpochOrder",
+    "Examples",
+    "IndexedExamples",
+    "LabelKind",
+    "MultiLabelKind",
+    "NumberKind",
+    "OrdinalKind",
+    "Source",
+    "Splits",
+    "Tally",
+    "complete",
+    "from_arrays",
+]

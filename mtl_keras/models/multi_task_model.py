@@ -231,7 +231,7 @@ class MultiTaskModel(keras.Model):
             )
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             listed = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
-            callbacks = [EpochClock(self.plan.weighting), *listed]
+            callbacks = [EpochClock(self.plan.weighting, x), *listed]
         is_dataset = isinstance(x, tf.data.Dataset)
         if is_dataset and sample_weight is not None:
             raise ValueError(

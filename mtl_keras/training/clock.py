@@ -1,16 +1,17 @@
-"""The beginning of each epoch, told to methods that work in epochs."""
+"""The beginning of each epoch, told to methods and data that work in epochs."""
+
+from typing import Any
 
 import keras
 
-from mtl_keras.weightings import Weighting
-
 
 class EpochClock(keras.callbacks.Callback):
-    """Calls `weighting.begin_epoch(epoch)`; `fit` puts it first among the callbacks."""
+    """Calls `begin_epoch(epoch)` of every listener that has it; `fit` puts it first among the callbacks."""
 
-    def __init__(self, weighting: Weighting):
+    def __init__(self, *listeners: Any):
         super().__init__()
-        self.weighting = weighting
+        self.listeners = [listener for listener in listeners if hasattr(listener, "begin_epoch")]
 
     def on_epoch_begin(self, epoch: int, logs: dict | None = None) -> None:
-        self.weighting.begin_epoch(epoch)
+        for listener in self.listeners:
+            listener.begin_epoch(epoch)

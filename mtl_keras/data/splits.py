@@ -1,0 +1,134 @@
+"""Which example belongs to training, validation and test."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from mtl_keras.errors import message
+
+NAMES = ("train", "val", "test")
+# other names of the splits that a column may use
+_SYNONYMS = {"train": "train", "training": "train", "val": "val", "validation": "val", "valid": "val", "dev": "val"}
+_SYNONYMS |= {"test": "test", "testing": "test"}
+
+
+@dataclass(frozen=True)
+class Splits:
+    """How examples are divided into `train`, `val` and `test`.
+
+    Either by a column that names the split of each example, or at random by share. The random split follows from the
+    seed alone, on every machine.
+
+    Args:
+        val, test: Shares of the examples, from 0, together below 1, default 0.1 each.
+        seed: Seed of the random split, default 0.
+        column: Name of a column that holds `train`, `val` or `test`; the shares are unused then.
+        group: Name of a column: examples that agree in it always come into the same split, e.g. a person or an object.
+            Shares are of examples, reached as closely as whole groups allow.
+        stratify: Name of a task with classes whose frequencies every split is to keep.
+
+    Raises:
+        ValueError: A share is out of range, or `column` comes with `group` or `stratify`.
+
+    Example:
+        >>> ids = Splits(val=0.25, test=0.25).assign(8)
+        >>> [NAMES[i] for i in ids]
+        ['train', 'train', 'test', 'train', 'test', 'val', 'val', 'train']
+    """
+
+    val: float = 0.1
+    test: float = 0.1
+    seed: int = 0
+    column: str | None = None
+    group: str | None = None
+    stratify: str | None = None
+
+    def __post_init__(self) -> None:
+        if not (0 <= self.val < 1 and 0 <= self.test < 1 and self.val + self.test < 1):
+            raise ValueError(
+                message("shares from 0 that leave some for training", "correct them", val=self.val, test=self.test)
+            )
+        if self.column is not None and (self.group is not None or self.stratify is not None):
+            raise ValueError(
+                message(
+                    "either a column that names the split, or a random split by group and stratum",
+                    "leave one out",
+                    column=self.column,
+                    group=self.group,
+                    stratify=self.stratify,
+                )
+            )
+
+    def assign(
+        self, count: int, groups: Sequence[Any] | np.ndarray | None = None, strata: np.ndarray | None = None
+    ) -> np.ndarray:
+        """The random split of `count` examples.
+
+        Args:
+            count: How many examples.
+            groups: What must stay together, [count], any values that can be compared for equality.
+            strata: Class ids [count] whose frequencies are kept; -1 counts as a class of its own.
+
+        Returns:
+            int8 [count], index into `NAMES`.
+        """
+        if count == 0:
+            return np.zeros(0, np.int8)
+        strata = np.zeros(count, np.int64) if strata is None else np.asarray(strata, np.int64)
+        if groups is None:
+            members, sizes, of_group = np.arange(count), np.ones(count, np.int64), strata
+        else:
+            members = np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
+            sizes, of_group = np.bincount(members), _most_common(members, strata)
+        order = np.argsort(_hash(np.arange(len(sizes)), self.seed), kind="stable")
+        split_of_group = np.zeros(len(sizes), np.int8)
+        for stratum in np.unique(of_group):
+            chosen = order[of_group[order] == stratum]
+            split_of_group[chosen] = self._fill(sizes[chosen])
+        return split_of_group[members]
+
+    def _fill(self, sizes: np.ndarray) -> np.ndarray:
+        """The splits of groups of these sizes, in order: test first, then val, each up to its share."""
+        middle = np.cumsum(sizes) - sizes / 2
+        total = sizes.sum()
+        test, val = round(self.test * total), round((self.test + self.val) * total)
+        return np.where(middle < test, 2, np.where(middle < val, 1, 0)).astype(np.int8)
+
+
+def read_split_names(values: Sequence[str], column: str) -> np.ndarray:
+    """int8 index into `NAMES` of each name in a column; -1 for empty cells.
+
+    Raises:
+        ValueError: A name is none of them.
+    """
+    ids = {name: NAMES.index(meaning) for name, meaning in _SYNONYMS.items()} | {"": -1}
+    for value in values:
+        if value.strip().lower() not in ids:
+            raise ValueError(message(f"'train', 'val' or 'test' in column {column!r}", "correct the cell", value=value))
+    return np.array([ids[value.strip().lower()] for value in values], np.int8)
+
+
+def counts(ids: np.ndarray) -> Mapping[str, int]:
+    """How many examples each split has."""
+    return {name: int((ids == index).sum()) for index, name in enumerate(NAMES)}
+
+
+def _most_common(members: np.ndarray, strata: np.ndarray) -> np.ndarray:
+    """The stratum that occurs most often in each group."""
+    pairs, often = np.unique(np.stack([members, strata]), axis=1, return_counts=True)
+    rarest_first = np.argsort(often, kind="stable")
+    found = np.zeros(int(members.max()) + 1, np.int64)
+    found[pairs[0][rarest_first]] = pairs[1][rarest_first]  # of equal indices the last assignment stays
+    return found
+
+
+def _hash(numbers: np.ndarray, seed: int) -> np.ndarray:
+    """Splitmix64 of the numbers: the same on every machine and with every version of NumPy."""
+    with np.errstate(over="ignore"):
+        z = (numbers.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+        z = z + np.uint64(seed) * np.uint64(0xD1B54A32D192ED03)
+        z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+        return z ^ (z >> np.uint64(31))

@@ -21,7 +21,7 @@ from pipelines.multi_fashion.report import summary_table, write_report
 
 BEFORE = {"scale": 1 / 255, "pixels": "grey, 0..255, 36x36"}
 TRUNKS = {
-    "conv": lambda: mtl.trunks.Conv((32, 64), dense=(128,), dropout=0.3),
+    "conv": lambda: mtl.trunks.Conv((32, 64, 64), dense=(128,), dropout=0.3),
     "residual": lambda: mtl.trunks.Residual((16, 32, 64), 1),
     "reference": lambda: mtl.trunks.Conv((64, 128), pool=(1, 2), pooling="average", padding="valid"),
 }
@@ -114,7 +114,7 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     add = parser.add_argument
-    add("--epochs", type=_positive, default=5)
+    add("--epochs", type=_positive, default=7)
     add("--batch-size", type=_positive, default=128)
     add(
         "--weighting",

@@ -1,0 +1,106 @@
+"""The whole pipeline, small: every artefact is there, agrees with the model, and can be used."""
+
+import contextlib
+import io
+import re
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+import mtl_keras as mtl
+from pipelines.multi_fashion import idx, pipeline, sources
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """One run on 60 of the embedded images, and what it printed."""
+    place = tmp_path_factory.mktemp("run")
+    images, labels = sources.files(sources.EMBEDDED)["test"]
+    idx.write(place / "t10k-images-idx3-ubyte", idx.read_images(images)[:60])
+    idx.write(place / "t10k-labels-idx1-ubyte", idx.read_labels(labels)[:60])
+    options = ["--epochs", "2", "--pairs", "256", "--data", place, "--build", place / "built", "--runs", place / "runs"]
+    options += ["--output", place / "saved", "--weighting", "uncertainty"]
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        version = pipeline.main([str(option) for option in options])
+    return place, version, printed.getvalue()
+
+
+def test_the_version_folder_is_complete(finished):
+    place, version, _ = finished
+    assert version == place / "saved" / "1"
+    expected = [
+        "manifest.json",
+        "model.keras",
+        "model.tflite",
+        "predictions.png",
+        "report.md",
+        "saved_model",
+        "training.png",
+    ]
+    assert sorted(path.name for path in version.iterdir()) == expected
+    for picture in ("predictions.png", "training.png"):
+        assert tf.io.decode_png((version / picture).read_bytes()).shape[0] > 100
+
+
+def test_every_artefact_agrees_with_the_model(finished):
+    _, version, _ = finished
+    manifest = mtl.export.Manifest.read(version)
+    manifest.check_files(version)
+    assert set(manifest.parity) == {"model.keras", "saved_model", "model.tflite"}
+    for errors in manifest.parity.values():
+        assert list(errors) == ["top_left", "bottom_right"]
+        assert max(errors.values()) <= 1e-5
+    assert set(manifest.metrics) >= {"top_left_accuracy", "bottom_right_accuracy", "overall"}
+
+
+def test_report_and_terminal_show_the_same_table(finished):
+    _, version, printed = finished
+    report = (version / "report.md").read_text()
+    table = [line for line in report.splitlines() if line.startswith("|")][:3]
+    assert all(line in printed.splitlines() for line in table)
+    metrics = mtl.export.Manifest.read(version).metrics
+    values = [f"{metrics[key]:.4f}" for key in ("top_left_accuracy", "bottom_right_accuracy", "overall")]
+    assert table[2] == f"| one shared model | {' | '.join(values)} |"
+    assert "untrained copies" in report
+
+
+def test_progress_reads_well_in_a_file(finished):
+    _, _, printed = finished
+    epochs = [line for line in printed.splitlines() if line.startswith("Epoch ")]
+    pattern = (
+        r"Epoch \d/2, 2 steps in \d+:\d\d: loss [\d.]+; top_left loss [\d.]+ accuracy [\d.]+; .* \| validation loss .*"
+    )
+    assert len(epochs) == 2
+    assert all(re.fullmatch(pattern, line) for line in epochs)
+    assert "\r" not in printed
+    assert "tensorboard --logdir" in printed
+
+
+def test_tensorboard_has_loss_metric_and_weight_of_each_task(finished):
+    place, _, _ = finished
+    (run,) = (place / "runs").iterdir()
+    log = EventAccumulator(str(run / "train")).Reload()
+    tags = [f"{quantity}/{task}" for quantity in ("loss", "accuracy", "weight") for task in pipeline.dataset.TASKS]
+    assert set(tags) <= set(log.Tags()["tensors"])
+
+
+def test_the_model_answers_by_name(finished):
+    _, version, _ = finished
+    image = np.random.default_rng(0).integers(0, 256, (36, 36, 1), np.uint8)
+    answers = mtl.export.Predictor(version).predict(image)
+    model = tf.saved_model.load(str(version / "saved_model")).signatures["all_tasks"]
+    outputs = model(image=tf.cast(image, tf.float32)[None] / 255)
+    for task, answer in answers.items():
+        assert answer.label == pipeline.dataset.FASHION[int(np.argmax(outputs[task]))]
+        assert answer.score == pytest.approx(float(np.max(outputs[task])), abs=1e-5)
+
+
+@pytest.mark.parametrize("option", ["--epochs", "--batch-size", "--pairs"])
+def test_counts_have_to_be_positive(option, capsys):
+    with pytest.raises(SystemExit) as end:
+        pipeline.parse([option, "0"])
+    assert end.value.code == 2
+    assert "a whole number of at least 1, not 0" in capsys.readouterr().err

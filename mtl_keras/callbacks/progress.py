@@ -27,24 +27,33 @@ class Progress(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self.epoch, self.steps_done = epoch, 0
         self.began = self.shown = time.monotonic()
+        self.first_step: tuple[int, float] | None = None  # how many steps, and when they were done
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         # `batch` is the last one of an execution of several steps
         self.steps_done = batch + 1
         now = time.monotonic()
+        if self.first_step is None:
+            self.first_step = self.steps_done, now
         if now - self.shown < self.every:
             return
         self.shown = now
         steps = self.params.get("steps")
-        elapsed = now - self.began
-        left = f", {_clock(elapsed / self.steps_done * (steps - self.steps_done))} left" if steps else ""
-        self._line(f"step {self.steps_done}/{steps or '?'}{left}: {self._summary(self.model.get_metrics_result())}")
+        text = f"step {self.steps_done}/{steps or '?'}{self._time_left(now, steps)}"
+        self._line(f"{text}: {self._summary(self.model.get_metrics_result())}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         text = f"{self.steps_done} steps in {_clock(time.monotonic() - self.began)}: {self._summary(logs)}"
         if any(key.startswith("val_") for key in logs or {}):
             text += f" | validation {self._summary(logs, 'val_')}"
         self._line(text, final=True)
+
+    def _time_left(self, now: float, steps: int | None) -> str:
+        """From the pace since the first step, which waits for tracing and for the shuffle buffer."""
+        done, then = self.first_step or (0, now)
+        if not steps or self.steps_done == done:
+            return ""
+        return f", {_clock((now - then) / (self.steps_done - done) * (steps - self.steps_done))} left"
 
     def _summary(self, logs: Any, prefix: str = "") -> str:
         parts = [f"loss {float(logs[f'{prefix}loss']):.3f}"]

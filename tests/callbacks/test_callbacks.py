@@ -167,11 +167,27 @@ def test_progress_in_a_log_file_has_whole_lines_and_every_task():
     assert "\x1b" not in text
     lines = text.splitlines()
     assert len(lines) == 4  # one step and one end of each epoch
-    assert lines[0].startswith("Epoch 1/2, step 1/1, 0:00 left: loss ")
+    assert lines[0].startswith("Epoch 1/2, step 1/1: loss ")
     final = {key: f"{values[1]:.3f}" for key, values in logs.items()}
     a = f"a loss {final['val_a_loss']} accuracy {final['val_a_accuracy']}"
     b = f"b loss {final['val_b_loss']} mae {final['val_b_mae']}"
     assert lines[3].endswith(f"| validation loss {final['val_loss']}; {a}; {b}")
+
+
+def test_time_left_does_not_count_what_only_the_first_step_waits_for(monkeypatch):
+    """30 s of tracing, then 2 s a step: 4 of 6 steps done leaves 4 s, not 18."""
+    stream, clock = io.StringIO(), iter([0.0, 30.0, 32.0, 34.0, 36.0])
+    model = compiled()
+    model.evaluate(*tiny.arrays(8), verbose=0)  # so that there is something to show
+    monkeypatch.setattr("mtl_keras.callbacks.progress.time.monotonic", lambda: next(clock))
+    progress = mtl.callbacks.Progress(stream, every=1.0)
+    progress.set_model(model)
+    progress.set_params({"steps": 6, "epochs": 1})
+    progress.on_epoch_begin(0)
+    for batch in range(4):
+        progress.on_train_batch_end(batch)
+    heads = [line.split(": loss")[0] for line in stream.getvalue().splitlines()]
+    assert heads == ["Epoch 1/1, step 1/6"] + [f"Epoch 1/1, step {n}/6, 0:{2 * (6 - n):02d} left" for n in (2, 3, 4)]
 
 
 def test_progress_on_a_terminal_rewrites_one_line():

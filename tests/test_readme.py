@@ -50,3 +50,13 @@ def test_the_example_is_as_accurate_as_it_says(tmp_path):
         right = [answer[task].label == label for answer, label in zip(answers, truth, strict=True)]
         assert np.mean(right) == pytest.approx(manifest.metrics[f"{task}_accuracy"], abs=1e-6)
         assert np.mean(right) >= 0.80
+
+
+def test_the_guide_to_models_runs_and_prints_what_it_says(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    guide = (tiny.ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", guide, re.DOTALL))
+    exec(compile(code, "models.md", "exec"), {})
+    said = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
+    assert len(said) == 4
+    assert capsys.readouterr().out.splitlines()[: len(said)] == said

@@ -24,8 +24,9 @@ def load(path: Path) -> Any:
         return keras.models.load_model(path, safe_mode=True)
     # damage shows as anything from a bad zip to a missing key
     except Exception as error:
+        cause = str(error).rsplit("Exception encountered: ", 1)[-1]  # Keras wraps it in the file's whole config
         raise ValueError(
-            message("a .keras file that loads", "save the model again", path=str(path), error=str(error)[:300])
+            message("a .keras file that loads", "save the model again", path=str(path), error=cause[:300])
         ) from error
 
 

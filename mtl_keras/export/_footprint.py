@@ -9,7 +9,7 @@ from statistics import median
 import keras
 
 from mtl_keras.errors import message
-from mtl_keras.export._inference_graph import inference_graph, task_graph, untrained
+from mtl_keras.export._inference_graph import inference_graph, task_graph
 from mtl_keras.export._litert import litert
 from mtl_keras.export._parity import example_inputs
 from mtl_keras.export._runtimes import ALL_TASKS, open_runtime
@@ -35,7 +35,7 @@ class Footprint:
 def compare_with_single_tasks(model: keras.Model, rounds: int = 50, threads: int = 1) -> tuple[Footprint, Footprint]:
     """Export and time the shared model and, for each task, a model of its own with the same trunk and head.
 
-    The single-task models have new, untrained weights: those serve for size and speed as well as trained ones.
+    The single-task models have the shared model's weights; their quality is not asked for here.
 
     Args:
         model: A functional model with dict outputs.
@@ -56,7 +56,7 @@ def compare_with_single_tasks(model: keras.Model, rounds: int = 50, threads: int
     if rounds < 1:
         raise ValueError(message("at least one round", "pass rounds=50", rounds=rounds))
     plain = inference_graph(model)
-    graphs = [plain, *[untrained(task_graph(plain, task)) for task in plain.output]]
+    graphs = [plain, *[task_graph(plain, task) for task in plain.output]]
     inputs = example_inputs(plain, batch_size=1)
     with tempfile.TemporaryDirectory() as folder:
         paths = [Path(folder) / f"{number}.tflite" for number in range(len(graphs))]

@@ -61,12 +61,6 @@ def task_graph(plain: keras.Model, *tasks: str) -> keras.Model:
     return keras.Model(plain.input, {task: plain.output[task] for task in tasks})
 
 
-def untrained(plain: keras.Model) -> keras.Model:
-    """The same graph with new layers and new weights."""
-    with _float32_policy():
-        return keras.models.clone_model(plain)
-
-
 def _outputs(model: keras.Model) -> dict[str, Any]:
     try:
         outputs = model.output

@@ -16,6 +16,7 @@ from mtl_keras.export._inference_graph import inference_graph, task_graph
 from mtl_keras.export._parity import TOLERANCE, check_signatures, parity
 from mtl_keras.export._runtimes import ALL_TASKS, open_runtime
 from mtl_keras.export._saved_model import write_saved_model
+from mtl_keras.export._seal import sealed
 from mtl_keras.quiet import quiet_stderr
 
 # largest error that counts as "the same model" where weights lose digits: half a float16 step, an 8-bit step
@@ -70,7 +71,7 @@ def litert(
     if tasks is not None:
         plain = task_graph(plain, *_checked_tasks(tasks, list(plain.output)))
     with appearing(path) as unfinished:
-        unfinished.write_bytes(_convert(plain, kind, batch_size))
+        unfinished.write_bytes(sealed(_convert(plain, kind, batch_size)))
         check_signatures(open_runtime(unfinished), list(plain.output), serving=False)
         return parity(plain, unfinished, inputs, _TOLERANCES[kind] if tolerance is None else tolerance)
 

@@ -13,10 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from mtl_keras.errors import message
-from mtl_keras.export._manifest_checks import SCHEMA, wrong_part
+from mtl_keras.export._manifest_checks import SCHEMA, is_before, wrong_part
 
 NAME = "manifest.json"
-_BEFORE = ("scale", "offset", "pixels")
 
 
 @dataclass
@@ -145,9 +144,10 @@ class Manifest:
             raise ValueError(message("a manifest with all its parts", "export again", path=where, wrong=wrong))
         folder = path.parent.resolve()
         for name in content["files"]:
-            # a backslash is a folder's mark on Windows only: refused everywhere
-            if "\\" in name or "\0" in name or not (folder / name).resolve().is_relative_to(folder):
-                raise ValueError(message("files inside the manifest's folder", "do not use it", path=where, file=name))
+            if not _is_inside(folder, name):
+                raise ValueError(
+                    message("files inside the manifest's folder", "not use this folder", path=where, file=name)
+                )
         return cls(**content)
 
 
@@ -163,18 +163,27 @@ def _by_input(before: Mapping[str, Any] | None, inputs: list[str]) -> dict[str, 
         raise ValueError(message(f"preprocessing by input name {inputs}", "pass {input name: {...}}", before=before))
     checked = {}
     for name, steps in before.items():
-        numbers = [value for step, value in dict(steps).items() if step != "pixels"]
-        known = set(steps) <= set(_BEFORE)
-        if not known or not all(isinstance(n, (int, float)) and math.isfinite(n) for n in numbers):
+        if not is_before(steps):
             raise ValueError(
                 message(
                     "preprocessing as 'scale' and 'offset' (finite numbers) and 'pixels' (a remark)",
                     "put any other step into the graph as a layer",
-                    before={name: dict(steps)},
+                    before={name: steps},
                 )
             )
         checked[name] = dict(steps)
     return checked
+
+
+def _is_inside(folder: Path, name: str) -> bool:
+    """Whether a path from a manifest names something in its folder, on every system, links followed."""
+    # a backslash and a colon are marks of folders and drives on Windows only: refused everywhere
+    if not name.isprintable() or "\\" in name or ":" in name:
+        return False
+    try:
+        return folder in (folder / name).resolve().parents
+    except (OSError, RuntimeError):  # a name too long, a circle of links
+        return False
 
 
 def _finite(value: float) -> float | None:

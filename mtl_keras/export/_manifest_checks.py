@@ -45,12 +45,21 @@ def _wrong(content: dict[str, Any]) -> Iterator[str]:
             yield f"inputs.{name}"
     for name, task in content["tasks"].items():
         yield from _wrong_in_task(f"tasks.{name}", task)
-    for name, steps in (_as_dict(content["preprocessing"].get("before")) or {}).items():
-        if not (_is_dict(steps) and all(_is_number(steps.get(key, 0)) for key in ("scale", "offset"))):
+    before = content["preprocessing"].get("before", {})
+    if not _is_dict(before):
+        yield "preprocessing.before"
+        return
+    for name, steps in before.items():
+        if name not in content["inputs"] or not is_before(steps):
             yield f"preprocessing.before.{name}"
     for name, file in content["files"].items():
         if not (_is_dict(file) and _is_count(file.get("bytes")) and _is_text(file.get("sha256"))):
             yield f"files.{name}"
+
+
+def is_before(steps: Any) -> bool:
+    """Whether these are steps that `Predictor` can repeat on an input."""
+    return _is_dict(steps) and all(key in _BEFORE and _BEFORE[key](value) for key, value in steps.items())
 
 
 def _wrong_in_task(where: str, task: Any) -> Iterator[str]:
@@ -61,10 +70,8 @@ def _wrong_in_task(where: str, task: Any) -> Iterator[str]:
         good = _is_text if kind is str else _is_number
         if not _is_list(task.get(key), good) or not task["shape"] or len(task[key]) != task["shape"][-1]:
             yield f"{where}.{key}"
-
-
-def _as_dict(value: Any) -> dict[str, Any] | None:
-    return value if _is_dict(value) else None
+        elif key == "labels" and len(set(task[key])) != len(task[key]):
+            yield f"{where}.{key}"  # a result by label would lose one
 
 
 def _is_dict(value: Any) -> bool:
@@ -76,7 +83,12 @@ def _is_text(value: Any) -> bool:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    if not isinstance(value, (int, float)) or isinstance(value, bool):
+        return False
+    try:
+        return math.isfinite(value)
+    except OverflowError:  # JSON has whole numbers of any length
+        return False
 
 
 def _is_count(value: Any) -> bool:
@@ -89,3 +101,7 @@ def _is_list(value: Any, good: Callable[[Any], bool]) -> bool:
 
 def _is_shape(value: Any) -> bool:
     return _is_list(value, lambda side: isinstance(side, int) and not isinstance(side, bool) and side >= -1)
+
+
+# steps on the way to the graph, in the order in which they are done; "pixels" is a remark for people
+_BEFORE: dict[str, Callable[[Any], bool]] = {"scale": _is_number, "offset": _is_number, "pixels": _is_text}

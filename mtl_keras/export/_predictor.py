@@ -91,7 +91,7 @@ class Predictor:
 
     def _batch(self, inputs: Any) -> tuple[dict[str, np.ndarray], bool]:
         """The inputs by name as the runtime wants them, and whether they were one example."""
-        wanted = self._runtime.inputs()
+        wanted = self._runtime.inputs(self.signature)
         if not isinstance(inputs, Mapping) and len(wanted) == 1:
             inputs = {next(iter(wanted)): inputs}
         if not isinstance(inputs, Mapping) or set(inputs) != set(wanted):

@@ -1,5 +1,6 @@
 """Running an artefact by signature and by name, whatever its format."""
 
+from contextlib import nullcontext
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any, Protocol
@@ -7,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mtl_keras.errors import message
+from mtl_keras.export._seal import is_broken
 from mtl_keras.quiet import quiet_stderr
 
 ALL_TASKS = "all_tasks"
@@ -19,8 +21,8 @@ class Runtime(Protocol):
     def signatures(self) -> dict[str, list[str]]:
         """`{signature: output names}`."""
 
-    def inputs(self) -> dict[str, tuple[list[int], str]]:
-        """`{input name: (shape with -1 for a free axis, dtype)}`, the same for all signatures."""
+    def inputs(self, signature: str | None = None) -> dict[str, tuple[list[int], str]]:
+        """`{input name: (shape with -1 for a free axis, dtype)}` of a signature, default the first."""
 
     def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs of one signature by name."""
@@ -54,37 +56,44 @@ class LiteRTRuntime:
         data = Path(path).read_bytes()
         if data[4:8] != b"TFL3":
             raise ValueError(message("a LiteRT file", "export the model again", path=self._path, begins=data[:8]))
+        if is_broken(data):
+            raise ValueError(
+                message("a LiteRT file as it was exported", "export again", path=self._path, checksum="wrong")
+            )
         try:
             with quiet_stderr():
                 # the interpreter reads from this buffer and from files alike; bytes do not change under its hands
                 self._interpreter = Interpreter(model_content=data, num_threads=threads)
                 self._signatures = self._interpreter.get_signature_list()
                 self._runners = {name: self._interpreter.get_signature_runner(name) for name in self._signatures}
-                self._inputs = self._read_inputs() if self._runners else {}
+                self._inputs = {name: _read_inputs(runner) for name, runner in self._runners.items()}
         except (ValueError, RuntimeError, IndexError) as error:
             raise self._damaged(error) from error
         if not self._runners:
             raise ValueError(
                 message("a LiteRT file with signatures", "export it with mtl_keras.export.litert", path=self._path)
             )
-        self._warm = False
-
-    def _read_inputs(self) -> dict[str, tuple[list[int], str]]:
-        details = next(iter(self._runners.values())).get_input_details()
-        return {
-            name: ([int(n) for n in detail["shape_signature"]], np.dtype(detail["dtype"]).name)
-            for name, detail in details.items()
-        }
+        for name, inputs in self._inputs.items():
+            if not inputs or not all(shape for shape, _ in inputs.values()):
+                raise ValueError(
+                    message(
+                        f"inputs with a batch axis in signature {name!r}",
+                        "export it with mtl_keras.export.litert",
+                        path=self._path,
+                        inputs=inputs,
+                    )
+                )
+        self._warm: set[str] = set()
 
     def signatures(self) -> dict[str, list[str]]:
         return {name: list(parts["outputs"]) for name, parts in self._signatures.items()}
 
-    def inputs(self) -> dict[str, tuple[list[int], str]]:
-        return self._inputs
+    def inputs(self, signature: str | None = None) -> dict[str, tuple[list[int], str]]:
+        return self._inputs[signature or next(iter(self._inputs))]
 
     def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs by name; a file for batches of n runs the examples n by n, the last ones padded."""
-        fixed = next(iter(self._inputs.values()))[0][0]
+        fixed = next(iter(self._inputs[signature].values()))[0][0]
         size = len(next(iter(inputs.values())))
         if fixed in (-1, size):
             return self._call(signature, inputs)
@@ -95,21 +104,27 @@ class LiteRTRuntime:
         return {name: np.concatenate([part[name] for part in parts])[:size] for name in parts[0]}
 
     def _call(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        runner = self._runners[signature]
-        if self._warm:
-            return dict(runner(**inputs))
+        # the first run tells of its delegate
+        quiet = nullcontext() if signature in self._warm else quiet_stderr()
         try:
-            with quiet_stderr():  # the first run tells of its delegate
-                outputs = dict(runner(**inputs))
+            with quiet:
+                outputs = dict(self._runners[signature](**inputs))
         except (ValueError, RuntimeError, IndexError) as error:
             raise self._damaged(error) from error
-        self._warm = True
+        self._warm.add(signature)
         return outputs
 
     def _damaged(self, error: Exception) -> ValueError:
         # what LiteRT says ends in a list of its nodes
         said = str(error)[:200]
         return ValueError(message("a LiteRT file that runs", "export it again", path=self._path, error=said))
+
+
+def _read_inputs(runner: Any) -> dict[str, tuple[list[int], str]]:
+    return {
+        name: ([int(side) for side in detail["shape_signature"]], np.dtype(detail["dtype"]).name)
+        for name, detail in runner.get_input_details().items()
+    }
 
 
 class SavedModelRuntime:
@@ -138,8 +153,8 @@ class SavedModelRuntime:
     def signatures(self) -> dict[str, list[str]]:
         return {name: list(function.structured_outputs) for name, function in self._functions.items()}
 
-    def inputs(self) -> dict[str, tuple[list[int], str]]:
-        _, by_name = next(iter(self._functions.values())).structured_input_signature
+    def inputs(self, signature: str | None = None) -> dict[str, tuple[list[int], str]]:
+        _, by_name = self._functions[signature or next(iter(self._functions))].structured_input_signature
         return {
             name: ([-1 if n is None else int(n) for n in spec.shape], spec.dtype.name) for name, spec in by_name.items()
         }

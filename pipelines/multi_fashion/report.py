@@ -22,7 +22,7 @@ def summary_table(found: dict[str, tuple[str, float, str]], overall: float | Non
             _row(".tflite bytes", shared.bytes, separate.bytes, ","),
             f"| latency, median ms | {shared.milliseconds:.2f} | {separate.milliseconds:.2f} | {ratio:.2f}x |",
             "",
-            "Sizes and latencies of the single-task models are those of untrained copies with the same trunk and head; "
+            "The single-task models have the same trunk and one head each; "
             "one example, one thread, on this machine.",
         ]
     )

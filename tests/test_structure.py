@@ -28,13 +28,15 @@ ALLOWED = {
     "training": {"errors", "registry", "graph", "tasks", "gradients", "weightings"},
     "models": {
         "errors", "registry", "graph", "tasks", "gradients", "weightings", "training", "heads", "trunks", "sharing",
+        "optimizers",
     },
-    "optimizers": {"errors", "registry", "graph", "tasks", "gradients", "weightings", "training", "models"},
+    "optimizers": {"errors", "registry", "gradients"},
     "data": {"errors", "registry", "tasks", "heads", "distribute"},
     "distribute": {"errors"},
     "analysis": {"errors", "registry", "tasks", "models"},
     "callbacks": {
         "errors", "registry", "tasks", "gradients", "weightings", "training", "models", "analysis", "distribute",
+        "optimizers",
     },
     "export": {"errors", "quiet", "registry", "tasks", "models", "analysis", "data"},
 }  # fmt: skip

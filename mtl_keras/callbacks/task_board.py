@@ -7,12 +7,15 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mtl_keras.training.slots import parts_of
+
 
 class TaskBoard(keras.callbacks.Callback):
     """Write losses, metrics and applied weights of every task for TensorBoard.
 
-    Tags are `loss/<task>`, `<metric>/<task>`, `weight/<task>`, `loss/total` and `learning_rate`, in the runs `train`
-    and `validation` under the folder: one chart shows one quantity of all tasks.
+    Tags are `loss/<task>`, `<metric>/<task>`, `weight/<task>`, `loss/total` and `learning_rate` (with
+    `optimizers.per_task` `learning_rate/<task>`), in the runs `train` and `validation` under the folder: one chart shows
+    one quantity of all tasks.
 
     Args:
         log_dir: Folder of the runs.
@@ -70,11 +73,9 @@ class TaskBoard(keras.callbacks.Callback):
         return tags
 
     def _learning_rates(self) -> dict[str, float]:
-        optimizer = self.model.optimizer
-        optimizer = getattr(optimizer, "inner_optimizer", optimizer)
-        if isinstance(optimizer, keras.optimizers.MultiOptimizer):
-            return {}
-        return {"learning_rate": float(keras.ops.convert_to_numpy(optimizer.learning_rate))}
+        rates = {part: optimizer.learning_rate for part, optimizer in parts_of(self.model.optimizer).items()}
+        tags = {part: f"learning_rate/{part}" if part else "learning_rate" for part in rates}
+        return {tags[part]: float(keras.ops.convert_to_numpy(rate)) for part, rate in rates.items()}
 
     def _write(self, run: str, values: dict[str, float], step: int) -> None:
         if run not in self._writers:

@@ -12,6 +12,7 @@ from mtl_keras.gradients import replicas
 from mtl_keras.graph import Graph
 from mtl_keras.models.partition import Partition
 from mtl_keras.models.setup import Setup
+from mtl_keras.optimizers import PerTask
 from mtl_keras.registry import PACKAGE
 from mtl_keras.tasks import Task, checked_names
 from mtl_keras.training import data_checks, step
@@ -181,6 +182,9 @@ class MultiTaskModel(keras.Model):
         if self.optimizer.built:
             return
         plain: Any = getattr(self.optimizer, "inner_optimizer", self.optimizer)
+        if isinstance(plain, PerTask):
+            parts = self.partition
+            plain.bind(parts.shared_variables, parts.task_variables, method.trainable_variables)
         if method.trainable_variables and hasattr(plain, "exclude_from_weight_decay"):
             plain.exclude_from_weight_decay(var_list=method.trainable_variables)
         self.optimizer.build(self.trainable_variables)

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 
 from mtl_keras.gradients import replicas
+from mtl_keras.training.slots import optimizer_slots
 from mtl_keras.training.step_plan import StepPlan
 from mtl_keras.training.task_plan import TaskPlan
 
@@ -36,14 +37,23 @@ def hold_absent(model: keras.Model, plan: StepPlan, y: Any, sample_weight: Any) 
     may_miss = {k for k, task in enumerate(plan.tasks) if _may_miss(task, y[task.name], sample_weight.get(task.name))}
     held: list[tuple[keras.Variable, list[int] | None]] = []
     if may_miss and len(plan.tasks) > 1:
-        slots = _slots(model)
+        slots = optimizer_slots(model.optimizer, model.trainable_variables)
+        of_variable: dict[str, list[keras.Variable]] = {}
+        for slot in slots:
+            if slot.owner is not None:
+                of_variable.setdefault(slot.owner, []).append(slot.variable)
         for variable in model.trainable_variables:
             tasks = plan.owners.get(variable.path)
             if tasks is not None and len(tasks) < len(plan.tasks) and set(tasks) <= may_miss:
-                held += [(v, tasks) for v in [variable, *slots.get(variable.path, [])]]
+                held += [(v, tasks) for v in [variable, *of_variable.get(variable.path, [])]]
+        # an optimizer of a task's own counts the steps that the task has trained
+        own = {name: [k] for k, name in enumerate(plan.names) if k in may_miss}
+        held += [(slot.variable, own[slot.part]) for slot in slots if slot.owner is None and slot.part in own]
+        per_task = (len(plan.tasks),)
         for variable in plan.weighting.trainable_variables:
-            per_task = tuple(variable.shape) == (len(plan.tasks),)
-            held += [(v, None) for v in [variable, *slots.get(variable.path, [])] if per_task]
+            if tuple(variable.shape) == per_task:
+                vectors = [variable, *of_variable.get(variable.path, [])]
+                held += [(v, None) for v in vectors if tuple(v.shape) == per_task]
     return _Hold(held)
 
 
@@ -51,19 +61,3 @@ def _may_miss(task: TaskPlan, labels: Any, sample_weight: Any) -> bool:
     if sample_weight is not None or labels.dtype.is_floating:
         return True
     return labels.dtype.min <= task.missing <= labels.dtype.max
-
-
-def _slots(model: keras.Model) -> dict[str, list[keras.Variable]]:
-    """The optimizer's variables that belong to each trained variable, by the latter's path.
-
-    Keras names them after the variable they belong to; a test guards that it still does.
-    """
-    trained = {variable.path.replace("/", "_") + "_": variable for variable in model.trainable_variables}
-    found: dict[str, list[keras.Variable]] = {}
-    for slot in model.optimizer.variables:
-        owners = [prefix for prefix in trained if slot.name.startswith(prefix)]
-        if owners:
-            owner = trained[max(owners, key=len)]
-            if slot.shape == owner.shape:
-                found.setdefault(owner.path, []).append(slot)
-    return found

@@ -159,6 +159,19 @@ def test_task_board_writes_what_history_has(tmp_path):
     assert board.how_to_open() == f"tensorboard --logdir {tmp_path}"
 
 
+def test_task_board_shows_the_rate_of_every_part(tmp_path):
+    x, y = tiny.arrays(16)
+    model = tiny.model()
+    parts = mtl.optimizers.per_task(keras.optimizers.SGD(0.25), {"b": keras.optimizers.SGD(0.5)})
+    model.compile(parts, loss=tiny.LOSSES)
+    model.fit(x, y, callbacks=[mtl.callbacks.TaskBoard(tmp_path)], verbose=0)
+    events = EventAccumulator(str(tmp_path / "train"))
+    events.Reload()
+    for part, rate in (("shared", 0.25), ("b", 0.5)):
+        (point,) = events.Tensors(f"learning_rate/{part}")
+        assert np.frombuffer(point.tensor_proto.tensor_content, "f4")[0] == rate
+
+
 def test_progress_in_a_log_file_has_whole_lines_and_every_task():
     stream = io.StringIO()
     _, logs = fit([mtl.callbacks.Progress(stream, every=0.0)], epochs=2)

@@ -51,7 +51,7 @@ def test_each_part_moves_its_own_variables(weighting):
     start = compiled("sgd")
     for still, layers in (("shared", ("conv", "dense", "b")), ("a", ("a",))):
         rate = {"shared": 0.05, "a": 0.05, still: 0.0}
-        model = trained(per_task(SGD(rates["shared"]), {"a": SGD(rates["a"])}, weighting=SGD(0.5)), weighting=weighting)
+        model = trained(per_task(SGD(rate["shared"]), {"a": SGD(rate["a"])}, weighting=SGD(0.5)), weighting=weighting)
         for layer in ("conv", "dense", "a", "b"):
             moved = (values(model, layer) != values(start, layer)).any()
             assert moved == (layer not in layers), (still, layer)

@@ -1,6 +1,6 @@
 """MultiTaskModel: a functional Keras model with named outputs, trained by ordinary compile and fit."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -219,12 +219,12 @@ class MultiTaskModel(keras.Model):
             ValueError: Keys do not match the tasks, data are empty, a label is out of range, an input is not finite.
                 Arrays are checked as a whole before training; of datasets the structure is.
         """
-        self._check_data(x, y, sample_weight)
+        y, sample_weight = self._checked(x, y, sample_weight)
         if isinstance(validation_data, (list, tuple)):
             x_val, y_val, weight_val = [*validation_data, None][:3]
-            self._check_data(x_val, y_val, weight_val)
+            validation_data = (x_val, *self._checked(x_val, y_val, weight_val))
         elif validation_data is not None:
-            self._check_data(validation_data, None, None)
+            self._checked(validation_data, None, None)
         if class_weight is not None:
             raise ValueError(
                 message(
@@ -236,8 +236,7 @@ class MultiTaskModel(keras.Model):
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             listed = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
             callbacks = [EpochClock(self.plan.weighting, x), *listed]
-        is_dataset = isinstance(x, tf.data.Dataset)
-        if is_dataset and sample_weight is not None:
+        if isinstance(x, tf.data.Dataset) and sample_weight is not None:
             raise ValueError(
                 message(
                     "sample weights inside the dataset", "let it yield (x, y, sample_weight)", sample_weight="given"
@@ -253,29 +252,39 @@ class MultiTaskModel(keras.Model):
                 callbacks=callbacks,
                 validation_split=validation_split,
                 validation_data=validation_data,
-                # a dataset shuffles itself; Keras warns of the default each time
-                shuffle=(not is_dataset) if shuffle is None else shuffle,
+                # datasets and generators shuffle themselves; Keras warns of the default each time
+                shuffle=not isinstance(x, (tf.data.Dataset, Generator)) if shuffle is None else shuffle,
                 sample_weight=sample_weight,
                 **kwargs,
             )
 
-    def evaluate(self, x: Any = None, y: Any = None, *args: Any, **kwargs: Any) -> Any:
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
         """As in Keras; `return_dict=True` gives the logs by name."""
         self._setup.evaluating = True
         try:
             if not kwargs.get("_use_cached_eval_dataset"):
-                self._check_data(x, y, kwargs.get("sample_weight"))
+                y, sample_weight = self._checked(x, y, sample_weight)
             with readable(), quiet_about_unknown_length():
-                return super().evaluate(x, y, *args, **kwargs)
+                return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
         finally:
             self._setup.evaluating = False
 
-    def _check_data(self, x: Any, y: Any, sample_weight: Any) -> None:
+    def _checked(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Labels and sample weights, checked and as Keras wants them."""
         plans, untrained = self.plan.tasks, self._untrained()
         if isinstance(x, tf.data.Dataset):
             data_checks.check_dataset(x, plans, untrained)
         elif y is not None:
             data_checks.check_arrays(x, y, sample_weight, plans, untrained)
+        return data_checks.for_keras(y, sample_weight)
 
     def _untrained(self) -> list[str]:
         return [name for name in self.task_names if name not in self.plan.names]

@@ -66,6 +66,21 @@ def weights_by_task(sample_weight: Any, plans: list[TaskPlan], untrained: Sequen
     return dict.fromkeys(names, sample_weight)
 
 
+def for_keras(y: Any, sample_weight: Any) -> tuple[Any, Any]:
+    """Labels and weights in memory as Keras wants them: lists as arrays, one weight array for every key of the labels.
+
+    Tasks that the weights do not name weigh 1. Whatever else is given stays as it is.
+    """
+    if not isinstance(y, Mapping):
+        return y, sample_weight
+    y = {name: np.asarray(labels) if isinstance(labels, (list, tuple)) else labels for name, labels in y.items()}
+    if isinstance(sample_weight, Mapping):
+        given = {name: np.asarray(w) for name, w in sample_weight.items() if w is not None}
+        ones = {name: np.ones(len(labels), "float32") for name, labels in y.items() if name not in given}
+        sample_weight = {name: given[name] if name in given else ones[name] for name in y}
+    return y, sample_weight
+
+
 def check_arrays(x: Any, y: Any, sample_weight: Any, plans: list[TaskPlan], untrained: Sequence[str] = ()) -> None:
     """Check data that is in memory: not empty, of equal lengths, images finite, labels in range."""
     labels = labels_by_task(y, plans, untrained)

@@ -274,3 +274,32 @@ def test_negative_losses_are_refused_where_a_logarithm_is_taken():
     x, y = tiny.arrays(8)
     with pytest.raises(ValueError, match=r"Expected losses of at least 0 for weighting 'equal'. Received: \['b'\]=-"):
         model.fit(x, {"b": y["b"]}, verbose=0)
+
+
+def compiled():
+    model = tiny.model()
+    model.compile("sgd", loss=tiny.LOSSES, metrics={"a": ["accuracy"]})
+    return model
+
+
+def test_lists_and_weights_of_some_tasks_only():
+    """Keras takes neither."""
+    x, y = tiny.arrays(32)
+    results = []
+    for labels, weights in (
+        (y, {"a": np.r_[np.zeros(8), np.ones(24)], "b": np.ones(32)}),
+        ({task: values.tolist() for task, values in y.items()}, {"a": [0.0] * 8 + [1.0] * 24}),
+    ):
+        model = compiled()
+        logs = model.fit(x, labels, sample_weight=weights, validation_split=0.25, shuffle=False, verbose=0).history
+        results.append({**logs, **model.evaluate(x, labels, sample_weight=weights, return_dict=True, verbose=0)})
+    assert results[0] == results[1]
+    assert results[0]["a_loss"] != compiled().evaluate(x, y, return_dict=True, verbose=0)["a_loss"]
+
+
+def test_a_generator_trains_without_a_warning():
+    x, y = tiny.arrays(32)
+    batches = ((x[i : i + 16], {task: values[i : i + 16] for task, values in y.items()}) for i in (0, 16))
+    one, other = compiled(), compiled()
+    logs = [one.fit(batches, verbose=0).history, other.fit(tiny.dataset(x, y), verbose=0).history]
+    assert logs[0] == logs[1]

@@ -6,10 +6,11 @@ from typing import Any
 
 import typer
 
-from mtl_keras.cli import evaluate, export, inspect, list_
+from mtl_keras.cli import bench, evaluate, export, inspect, list_
 
 # name, function whose docstring and annotations are the help
 COMMANDS: dict[str, Callable[..., Any]] = {
+    "bench": bench.bench,
     "evaluate": evaluate.evaluate,
     "export": export.export,
     "inspect": inspect.inspect,

@@ -1,20 +1,18 @@
 """What one shared model saves against one model per task: parameters, file size, latency."""
 
 import tempfile
-import time
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import keras
 
-from mtl_keras.errors import message
 from mtl_keras.export._inference_graph import inference_graph, task_graph
 from mtl_keras.export._litert import litert
 from mtl_keras.export._parity import example_inputs
 from mtl_keras.export._runtimes import ALL_TASKS, open_runtime
-
-_WARM_UP = 5
+from mtl_keras.export._timing import time_side_by_side
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,6 @@ def compare_with_single_tasks(model: keras.Model, rounds: int = 50, threads: int
         >>> shared.parameters, separate.parameters
         (803, 1303)
     """
-    if rounds < 1:
-        raise ValueError(message("at least one round", "pass rounds=50", rounds=rounds))
     plain = inference_graph(model)
     graphs = [plain, *[task_graph(plain, task) for task in plain.output]]
     inputs = example_inputs(plain, batch_size=1)
@@ -64,12 +60,7 @@ def compare_with_single_tasks(model: keras.Model, rounds: int = 50, threads: int
             litert(graph, path)
         runtimes = [open_runtime(path, threads) for path in paths]
         sizes = [path.stat().st_size for path in paths]
-    times: list[list[float]] = [[] for _ in runtimes]
-    for _ in range(_WARM_UP + rounds):
-        for runtime, seen in zip(runtimes, times, strict=True):
-            began = time.perf_counter()
-            runtime.run(ALL_TASKS, inputs)
-            seen.append(1e3 * (time.perf_counter() - began))
-    medians = [median(seen[_WARM_UP:]) for seen in times]
+    calls = {number: partial(runtime.run, ALL_TASKS, inputs) for number, runtime in enumerate(runtimes)}
+    medians = [median(seen) for seen in time_side_by_side(calls, rounds).values()]
     counts = [graph.count_params() for graph in graphs]
     return Footprint(counts[0], sizes[0], medians[0]), Footprint(sum(counts[1:]), sum(sizes[1:]), sum(medians[1:]))

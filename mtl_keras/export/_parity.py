@@ -9,6 +9,7 @@ import keras
 import numpy as np
 
 from mtl_keras.errors import message
+from mtl_keras.export._examples import random_arrays
 from mtl_keras.export._runtimes import ALL_TASKS, SERVING, Runtime, open_runtime
 
 TOLERANCE = 1e-5
@@ -105,14 +106,9 @@ def named_inputs(model: keras.Model, inputs: Any = None) -> dict[str, np.ndarray
 
 
 def example_inputs(model: keras.Model, batch_size: int = 4, seed: int = 0) -> dict[str, np.ndarray]:
-    """Random inputs for a model: numbers between 0 and 1, or small whole ones; free axes get 8."""
-    rng = np.random.default_rng(seed)
-    made = {}
-    for tensor in model.inputs:
-        shape = (batch_size, *[8 if side is None else side for side in tensor.shape[1:]])
-        values = rng.random(shape) if "float" in str(tensor.dtype) else rng.integers(0, 2, shape)
-        made[tensor.name] = values.astype(tensor.dtype)
-    return made
+    """Random inputs for a model, see `random_arrays`; free axes get 8."""
+    shapes = {t.name: (batch_size, *[8 if side is None else side for side in t.shape[1:]]) for t in model.inputs}
+    return random_arrays({t.name: (shapes[t.name], str(t.dtype)) for t in model.inputs}, seed)
 
 
 def _expected(model: keras.Model, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:

@@ -1,14 +1,14 @@
 """Predictor: answers by task name from any artefact. For .tflite files it imports NumPy and ai-edge-litert only."""
 
 from collections.abc import Mapping
-from os import PathLike, fspath
+from os import PathLike
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mtl_keras.errors import message
-from mtl_keras.export._manifest import NAME, Manifest
+from mtl_keras.export._find import artefacts, manifest_of
 from mtl_keras.export._results import read_output
 from mtl_keras.export._runtimes import ALL_TASKS, SERVING, open_runtime
 
@@ -17,9 +17,9 @@ class Predictor:
     """Run an exported model on arrays and get named answers.
 
     Args:
-        path: A version folder or its manifest.json (`model.tflite` is used, or else another .tflite file, or else the
-            SavedModel), a .tflite file, or a SavedModel folder. The manifest in or beside it tells what the outputs
-            mean, if it lists the file; the file must be as it was exported then.
+        path: A version folder or its manifest.json (`model.tflite` is used, or else another .tflite file, the
+            SavedModel, a .keras file), or one of those. The manifest in or beside it tells what the outputs mean, if it
+            lists the file; the file must be as it was exported then.
         task: One task, to compute only that; default all.
         top: How many classes `ClassResult.top` lists, at least 1, default 3.
         threads: Threads of the LiteRT interpreter, default its own choice.
@@ -44,7 +44,8 @@ class Predictor:
     def __init__(self, path: str | PathLike[str], task: str | None = None, top: int = 3, threads: int | None = None):
         if top < 1:
             raise ValueError(message("top of at least 1", "pass top=3", top=top))
-        self.path, self.manifest = _find(Path(path))
+        self.path = artefacts(Path(path))[0]
+        self.manifest = manifest_of(self.path)
         self.top = top
         self._runtime = open_runtime(self.path, threads)
         signatures = self._runtime.signatures()
@@ -141,26 +142,3 @@ def _numbers(name: str, value: Any) -> np.ndarray:
     if array.dtype.kind not in "biuf":
         raise ValueError(message(f"input {name!r} as an array of numbers", "convert it", type=type(value).__name__))
     return array
-
-
-def _find(path: Path) -> tuple[Path, Manifest | None]:
-    """The artefact to run and the manifest that belongs to it."""
-    if not path.exists():
-        raise ValueError(message("a folder or file that exists", "check the path", path=fspath(path)))
-    if path.name == NAME:
-        path = path.parent
-    if path.is_dir() and not (path / "saved_model.pb").is_file():
-        files = [path / "model.tflite", *sorted(path.glob("*.tflite")), path / "saved_model"]
-        artefact = next((file for file in files if file.exists()), None)
-        if artefact is None:
-            raise ValueError(message("a .tflite file or a saved_model folder in it", "export again", path=fspath(path)))
-        path = artefact
-    beside = path.parent / NAME
-    if not beside.is_file():
-        return path, None
-    manifest = Manifest.read(beside)
-    listed = [name for name in manifest.files if name.split("/")[0] == path.name]
-    if not listed:
-        return path, None
-    manifest.check_files(path.parent, listed)
-    return path, manifest

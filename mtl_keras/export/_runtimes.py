@@ -9,7 +9,7 @@ import numpy as np
 
 from mtl_keras.errors import message
 from mtl_keras.export._seal import is_broken
-from mtl_keras.quiet import quiet_stderr
+from mtl_keras.quiet import import_tensorflow, quiet_stderr
 
 ALL_TASKS = "all_tasks"
 SERVING = "serving_default"
@@ -29,10 +29,10 @@ class Runtime(Protocol):
 
 
 def open_runtime(path: str | PathLike[str], threads: int | None = None) -> Runtime:
-    """The runtime for a .tflite file (needs ai-edge-litert only) or a SavedModel folder (needs TensorFlow).
+    """The runtime for a .tflite file (needs ai-edge-litert only), a SavedModel folder or a .keras file (TensorFlow).
 
     Args:
-        path: A .tflite file or a SavedModel folder.
+        path: A .tflite file, a SavedModel folder or a .keras file.
         threads: Threads of the LiteRT interpreter, default its own choice.
 
     Raises:
@@ -42,7 +42,13 @@ def open_runtime(path: str | PathLike[str], threads: int | None = None) -> Runti
     if path.is_dir():
         return SavedModelRuntime(path)
     if not path.is_file():
-        raise ValueError(message("a .tflite file or a SavedModel folder", "check the path", path=fspath(path)))
+        raise ValueError(
+            message("a .tflite file, a SavedModel folder or a .keras file", "check the path", path=fspath(path))
+        )
+    if path.suffix == ".keras":
+        from mtl_keras.export._keras_runtime import KerasRuntime
+
+        return KerasRuntime(path)
     return LiteRTRuntime(path, threads)
 
 
@@ -131,6 +137,7 @@ class SavedModelRuntime:
     """A SavedModel folder in TensorFlow."""
 
     def __init__(self, path: str | PathLike[str]):
+        import_tensorflow()
         import tensorflow as tf
 
         if not (Path(path) / "saved_model.pb").is_file():

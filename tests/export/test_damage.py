@@ -119,7 +119,7 @@ def test_a_folder_that_is_no_saved_model_is_named(tmp_path):
     with pytest.raises(ValueError, match="a SavedModel folder") as error:
         open_runtime(tmp_path / "nowhere")
     assert text_of(error) == (
-        "Expected a .tflite file or a SavedModel folder."
+        "Expected a .tflite file, a SavedModel folder or a .keras file."
         f" Received: path={str(tmp_path / 'nowhere')!r}. Do check the path."
     )
 

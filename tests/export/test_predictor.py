@@ -1,5 +1,7 @@
 """Predictor: named answers of every kind of head, from every kind of artefact, and what it refuses."""
 
+import shutil
+
 import keras
 import numpy as np
 import pytest
@@ -10,7 +12,7 @@ from mtl_keras.export import ArrayResult, ClassResult, LabelsResult, Manifest, P
 
 
 def artefacts(folder):
-    return [folder, folder / "manifest.json", folder / "model.tflite", folder / "saved_model"]
+    return [folder, folder / "manifest.json", folder / "model.tflite", folder / "saved_model", folder / "model.keras"]
 
 
 @pytest.fixture(scope="module")
@@ -198,7 +200,8 @@ def test_places_without_an_artefact_are_named(shop, tmp_path):
     with pytest.raises(ValueError, match="in it") as error:
         Predictor(tmp_path)
     assert text_of(error) == (
-        f"Expected a .tflite file or a saved_model folder in it. Received: path={str(tmp_path)!r}. Do export again."
+        "Expected a .tflite or .keras file or a saved_model folder in it."
+        f" Received: path={str(tmp_path)!r}. Do export again."
     )
     with pytest.raises(ValueError, match="top of at least 1") as error:
         Predictor(shop.folder, top=0)
@@ -209,6 +212,8 @@ def test_the_saved_model_serves_where_there_is_no_tflite_file(shop, tmp_path):
     folder = shop.copy(tmp_path / "1")
     (folder / "model.tflite").unlink()
     assert Predictor(folder).path == folder / "saved_model"
+    shutil.rmtree(folder / "saved_model")
+    assert Predictor(folder).path == folder / "model.keras"
 
 
 def test_a_file_that_changed_since_its_export_is_refused(shop, tmp_path):

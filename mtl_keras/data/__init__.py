@@ -1,5 +1,6 @@
 """Data: from anyone's labels to balanced batches, with labels that are partly there."""
 
+from mtl_keras.data import augment
 from mtl_keras.data.arrays import from_arrays
 from mtl_keras.data.examples import ArrayExamples, Examples, IndexedExamples
 from mtl_keras.data.kinds import KINDS, ClassKind, LabelKind, MultiLabelKind, NumberKind, OrdinalKind, Tally
@@ -25,6 +26,7 @@ __all__ = [
     "Source",
     "Splits",
     "Tally",
+    "augment",
     "complete",
     "from_arrays",
 ]

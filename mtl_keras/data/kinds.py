@@ -64,6 +64,11 @@ class LabelKind(ABC):
     def describe(self) -> dict[str, Any]:
         """What there is to know, in plain JSON types."""
 
+    @property
+    def num_classes(self) -> int | None:
+        """How many classes labels tell apart; None for kinds whose labels are no class ids."""
+        return None
+
     def exists(self, labels: tf.Tensor) -> tf.Tensor:
         """Which labels are there, a bool at the shape of `labels`."""
         exists = ~tf.math.is_nan(labels) if labels.dtype.is_floating else tf.ones_like(labels, tf.bool)
@@ -105,6 +110,10 @@ class ClassKind(LabelKind):
                     labels=list(self.names),
                 )
             )
+
+    @property
+    def num_classes(self) -> int:
+        return len(self.names)
 
     @property
     def spec(self) -> tf.TensorSpec:

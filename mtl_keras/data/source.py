@@ -1,12 +1,13 @@
 """Source: examples of known number with what is known of their labels; all that training needs of data."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
 import tensorflow as tf
 
 from mtl_keras import distribute
+from mtl_keras.data.augment import Augmentation
 from mtl_keras.data.examples import Examples
 from mtl_keras.data.kinds import LabelKind, Tally
 from mtl_keras.data.order import EpochOrder, fixed_key
@@ -148,7 +149,7 @@ class Source:
         batch_size: int = 64,
         training: bool = False,
         split: str | None = None,
-        augment: Augment | None = None,
+        augment: Augment | Sequence[Augmentation] | None = None,
         strategy: Any = None,
     ) -> tf.data.Dataset:
         """A dataset for `fit`, `evaluate` or `predict`.
@@ -157,7 +158,8 @@ class Source:
             batch_size: B, over all replicas together, default 64.
             training: Whether to shuffle, to augment and to drop a last part of a batch, default False.
             split: `"train"`, `"val"` or `"test"`; default `"train"` for training, else `"val"`.
-            augment: What changes training examples at random, default nothing.
+            augment: What changes training examples at random: augmentations in order, e.g. `[augment.Flip()]`, or an
+                `augment.Chain` of them, where masks, boxes or floats take part; default nothing.
             strategy: The strategy that the model was built under, default that of the current scope.
 
         Returns:

@@ -1,31 +1,35 @@
-"""From examples to batches: augment, batch, complete the labels, scale the inputs, prefetch."""
+"""From examples to batches: batch, complete the labels, augment, scale the inputs, prefetch."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Protocol
 
 import tensorflow as tf
 
+from mtl_keras.data.augment import Augmentation, Chain
 from mtl_keras.data.examples import Example, Examples
 from mtl_keras.data.kinds import LabelKind
 from mtl_keras.errors import message
 
 
-@runtime_checkable
 class Augment(Protocol):
-    """What changes training examples at random; never applied to other splits.
+    """What changes batches of training examples at random; never applied to other splits.
 
-    Attributes:
-        takes_batches: Whether it is called with whole batches (a dict of [B, ...] and seeds [B, 2]) or with single
-            examples (and a seed [2]).
+    `augment.Chain` is one; so is any function of this signature.
     """
 
-    takes_batches: bool
+    def __call__(
+        self, seeds: tf.Tensor, x: Example, y: Example, w: Example, classes: Mapping[str, int]
+    ) -> tuple[Example, Example, Example]:
+        """The changed inputs, labels and weights.
 
-    def __call__(self, example: Example, seed: tf.Tensor) -> Example:
-        """The changed example or batch: inputs as they are stored (images 0..255), labels with missing values.
-
-        All that is random follows from the seed, which follows from the source's seed, the epoch and the example.
+        Args:
+            seeds: Int64 [B, 2], one per example, which follow from the source's seed, the epoch and the example. All
+                that is random follows from them.
+            x: Inputs as they are stored, e.g. images from 0 to 255.
+            y: Labels by task, 0 where one is missing.
+            w: Weights by task at the shape of the labels, 0 where a label is missing, else 1.
+            classes: `{task: number of classes}` of the tasks whose labels are class ids.
         """
 
 
@@ -38,13 +42,13 @@ class Batching:
         training: Whether the order is shuffled, examples are augmented and a last part of a batch is dropped.
         replicas: How many replicas share a batch. With more than one, evaluation pads the last batch with examples of
             weight 0, as no replica must go without.
-        augment: See `Augment`; None for none.
+        augment: See `Augment`; a list of augmentations becomes a chain; None for none.
     """
 
     batch_size: int
     training: bool
     replicas: int = 1
-    augment: Augment | None = None
+    augment: Augment | Sequence[Augmentation] | None = None
 
     def __post_init__(self) -> None:
         if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
@@ -59,9 +63,11 @@ class Batching:
                     batch_size=self.batch_size,
                 )
             )
-        if self.augment is not None and not isinstance(self.augment, Augment):
+        if isinstance(self.augment, Sequence):
+            object.__setattr__(self, "augment", Chain(self.augment))
+        if self.augment is not None and not callable(self.augment):
             raise ValueError(
-                message("an object with takes_batches and a call", "see data.Augment", augment=type(self.augment))
+                message("augmentations", "pass e.g. [augment.Flip(), augment.Colour()]", augment=self.augment)
             )
 
     def steps(self, size: int) -> int:
@@ -88,29 +94,21 @@ class Batching:
             scales: `{input: (scale, offset)}` for inputs that become `x * scale + offset` in float32.
         """
         size, drops = examples.size, self._drops(examples.size)
-        augment = self.augment if self.training else None
-        if augment is None or augment.takes_batches:
-            batches = examples.batched(keys, self.training, self.batch_size, drops)
-        else:
-            one = augment
-            single = examples.ordered(keys, self.training)
-            single = single.map(lambda seed, example: (seed, one(example, seed)), tf.data.AUTOTUNE)
-            batches = single.batch(self.batch_size, drops, num_parallel_calls=tf.data.AUTOTUNE)
+        augment: Any = self.augment if self.training else None
+        batches = examples.batched(keys, self.training, self.batch_size, drops)
+        classes = {task: kind.num_classes for task, kind in kinds.items() if kind.num_classes is not None}
         pads = self.replicas > 1 and not drops
         # static shapes where every batch is full
         static = self.batch_size if drops or pads or size % self.batch_size == 0 else None
 
         def finish(seeds: tf.Tensor, batch: Example) -> tuple[Any, dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-            if augment is not None and augment.takes_batches:
-                batch = augment(batch, seeds)
-            labels, weights, inputs = {}, {}, {}
-            for name, values in batch.items():
-                if name in kinds:
-                    labels[name], weights[name] = kinds[name].complete(values)
-                else:
-                    inputs[name] = _scaled(values, scales.get(name))
-            labels, weights = ({task: part[task] for task in kinds} for part in (labels, weights))
-            made = (inputs, labels, weights)
+            inputs = {name: values for name, values in batch.items() if name not in kinds}
+            completed = {task: kind.complete(batch[task]) for task, kind in kinds.items()}
+            labels = {task: values for task, (values, _) in completed.items()}
+            weights = {task: weight for task, (_, weight) in completed.items()}
+            if augment is not None:
+                inputs, labels, weights = augment(seeds, inputs, labels, weights, classes)
+            made = ({name: _scaled(values, scales.get(name)) for name, values in inputs.items()}, labels, weights)
             if pads:
                 made = tf.nest.map_structure(lambda t: _padded(t, self.batch_size), made)
             if static is not None:

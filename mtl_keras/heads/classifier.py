@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mtl_keras.heads.base import register
 from mtl_keras.heads.dense import DenseHead, counted_labels, fraction, shown_labels
-from mtl_keras.heads.reading import LabelMean, class_ids
+from mtl_keras.heads.reading import LabelMean, are_probabilities, class_ids
 from mtl_keras.registry import PACKAGE
 
 
@@ -16,8 +16,8 @@ from mtl_keras.registry import PACKAGE
 class Classifier(DenseHead):
     """One class out of C: `p = softmax(W h + b)`, trained with cross-entropy on the logits.
 
-    Labels are class ids 0 to C - 1 of any dtype, shape [B] or [B, 1]; -1 and NaN mean "no label". The output is float32
-    [B, C], probabilities.
+    Labels are class ids 0 to C - 1 of any dtype, shape [B] or [B, 1]; -1 and NaN mean "no label". Class probabilities
+    [B, C], as of blended examples, serve as well. The output is float32 [B, C], probabilities.
 
     Args:
         num_classes: C, at least 2. May be left out where `labels` is given.
@@ -97,7 +97,7 @@ class Classifier(DenseHead):
 class ClassCrossentropy(keras.losses.Loss):
     """`-sum_c t_c log softmax(z)_c` with `t = (1 - s) * one_hot(y) + s / C`: ids [B], logits [B, C] to values [B].
 
-    Stock Keras smooths one-hot labels only, this one ids.
+    Stock Keras smooths one-hot labels only, this one ids. Class probabilities [B, C] take the place of `one_hot(y)`.
 
     Example:
         >>> round(float(ClassCrossentropy().call([0], [[0.0, 0.0]])[0]), 4)
@@ -112,11 +112,15 @@ class ClassCrossentropy(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> tf.Tensor:
         logits = tf.cast(y_pred, tf.float32)
-        ids = class_ids(y_true, logits)
-        if not self.label_smoothing:
-            return tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits)
-        num_classes = logits.shape[-1]
-        smoothed = tf.one_hot(ids, num_classes) * (1.0 - self.label_smoothing) + self.label_smoothing / num_classes
+        labels, num_classes = tf.convert_to_tensor(y_true), logits.shape[-1]
+        if are_probabilities(labels, num_classes, logits.shape.rank):
+            truth = tf.cast(labels, tf.float32)
+        else:
+            ids = class_ids(labels, logits)
+            if not self.label_smoothing:
+                return tf.nn.sparse_softmax_cross_entropy_with_logits(ids, logits)
+            truth = tf.one_hot(ids, num_classes)
+        smoothed = truth * (1.0 - self.label_smoothing) + self.label_smoothing / num_classes
         return tf.nn.softmax_cross_entropy_with_logits(smoothed, logits)
 
     def get_config(self) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from mtl_keras.heads.base import register
 from mtl_keras.heads.classifier import ClassAccuracy
 from mtl_keras.heads.dense import DenseHead, counted_labels, shown_labels
 from mtl_keras.heads.ordinal_layers import OrderedProbabilities, OrderedThresholds
-from mtl_keras.heads.reading import LabelMean, class_ids
+from mtl_keras.heads.reading import LabelMean, are_probabilities, class_ids
 from mtl_keras.registry import PACKAGE
 
 
@@ -21,7 +21,8 @@ class Ordinal(DenseHead):
     One projection `w h` serves all thresholds, and the thresholds are ordered by construction (a first one plus
     positive steps), so `P(y > k)` falls with k and no class gets a negative probability, before, in and after training.
     At the start every class is equally likely where `w h = 0`. Labels are class ids 0 to C - 1 in their order, of any
-    dtype, shape [B] or [B, 1]; -1 and NaN mean "no label". The output is float32 [B, C], probabilities of the classes.
+    dtype, shape [B] or [B, 1]; -1 and NaN mean "no label". Class probabilities [B, C], as of blended examples, serve as
+    well. The output is float32 [B, C], probabilities of the classes.
 
     Args:
         num_classes: C, at least 2. May be left out where `labels` is given.
@@ -122,7 +123,11 @@ class OrdinalLikelihood(keras.losses.Loss):
         steps = tf.maximum(logits[:, :-1] - logits[:, 1:], self.smallest_step)
         between = above[:, :-1] + below[:, 1:] + tf.math.log(-tf.math.expm1(-steps))
         log_probabilities = tf.concat([below[:, :1], between, above[:, -1:]], axis=-1)
-        return -tf.gather(log_probabilities, class_ids(y_true, logits), batch_dims=1)
+        labels = tf.convert_to_tensor(y_true)
+        if are_probabilities(labels, log_probabilities.shape[-1], logits.shape.rank):
+            # what has no share must not enter, even as infinity times 0
+            return -tf.reduce_sum(tf.math.multiply_no_nan(log_probabilities, tf.cast(labels, tf.float32)), axis=-1)
+        return -tf.gather(log_probabilities, class_ids(labels, logits), batch_dims=1)
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)

@@ -30,19 +30,25 @@ def labels_like(labels: Any, values: tf.Tensor) -> tf.Tensor:
 
 
 def class_ids(labels: Any, scores: tf.Tensor) -> tf.Tensor:
-    """Class ids as int32 [B], from labels [B] or [B, 1] of any dtype; NaN becomes -1.
+    """Class ids as int32 [B], from labels [B] or [B, 1] of any dtype, or from class probabilities [B, C].
+
+    NaN becomes -1; of probabilities the likeliest class counts, and -1 stands where all of them are 0.
 
     Raises:
-        ValueError: The labels are no ids, e.g. one-hot vectors.
+        ValueError: The labels are neither.
     """
     labels = tf.convert_to_tensor(labels)
+    num_classes = scores.shape[-1]
+    if are_probabilities(labels, num_classes, scores.shape.rank):
+        exists = tf.reduce_sum(tf.cast(labels, tf.float32), axis=-1) > 0.0  # NaN is above nothing
+        return tf.where(exists, tf.argmax(labels, axis=-1, output_type=tf.int32), -1)
     if labels.shape.rank == scores.shape.rank and labels.shape[-1] == 1:
         labels = tf.squeeze(labels, -1)
     if labels.shape.rank != scores.shape.rank - 1:
         raise ValueError(
             message(
-                "class ids of shape [B] or [B, 1]",
-                "take the argmax of one-hot labels",
+                f"class ids of shape [B] or [B, 1], or class probabilities [B, {num_classes}]",
+                "correct the labels",
                 labels_shape=tuple(labels.shape),
                 output_shape=tuple(scores.shape),
             )
@@ -50,6 +56,11 @@ def class_ids(labels: Any, scores: tf.Tensor) -> tf.Tensor:
     if labels.dtype.is_floating:
         labels = tf.where(tf.math.is_nan(labels), tf.constant(-1, labels.dtype), labels)
     return tf.cast(labels, tf.int32)
+
+
+def are_probabilities(labels: tf.Tensor, num_classes: int, rank: int) -> bool:
+    """Whether labels have the shape of class probabilities [B, C] (as blended examples have), not of class ids."""
+    return bool(labels.shape.rank == rank and labels.shape[-1] == num_classes)
 
 
 def label_weights(exists: tf.Tensor, sample_weight: Any) -> tf.Tensor:

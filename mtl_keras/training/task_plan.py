@@ -60,8 +60,13 @@ class TaskPlan:
         return self.loss.call(self.to_target(labels), predicted)
 
     def class_weights(self, labels: tf.Tensor) -> tf.Tensor:
-        """The weight of each label's class; 1 for classes that have none."""
+        """The weight of each label's class; 1 for classes that have none, the mean for class probabilities [B, C]."""
         assert self.class_weight is not None
+        assert self.label_range is not None
+        num_classes = int(self.label_range[1]) + 1
+        if labels.shape.rank > 1 and labels.shape[-1] == num_classes:
+            table = [self.class_weight.get(label, 1.0) for label in range(num_classes)]
+            return tf.linalg.matvec(tf.cast(labels, tf.float32), table)
         table = [self.class_weight.get(label, 1.0) for label in range(max(self.class_weight) + 1)]
         ids = tf.cast(labels, tf.int32)
         known = ids < len(table)

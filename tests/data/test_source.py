@@ -7,6 +7,7 @@ import tensorflow as tf
 
 import mtl_keras as mtl
 from mtl_keras import distribute
+from mtl_keras.data import augment
 from mtl_keras.data.order import EPOCHS
 
 NAN = float("nan")
@@ -129,30 +130,52 @@ def test_under_a_strategy_evaluation_is_padded_and_says_the_same():
 
 
 def test_augmentation_sees_training_examples_only_and_repeats_by_seed():
-    class Noise:
-        def __init__(self, takes_batches):
-            self.takes_batches = takes_batches
-
-        def __call__(self, example, seed):
-            draw = tf.random.stateless_uniform if not self.takes_batches else None
-            noise = (
-                draw((1,), seed)
-                if draw
-                else tf.map_fn(lambda s: tf.random.stateless_uniform((1,), s), seed, fn_output_signature=tf.float32)
-            )
-            return {**example, "number": example["number"] + 0.5 * noise}
+    def noise(seeds, x, y, w, classes):
+        assert classes == {"colour": 2}
+        drawn = tf.map_fn(lambda s: tf.random.stateless_uniform((1,), s), seeds, fn_output_signature=tf.float32)
+        return {"number": x["number"] + 0.5 * drawn}, y, w
 
     drawn = {}
-    for takes_batches in (False, True):
-        source = made()
-        batches = source.batches(6, training=True, augment=Noise(takes_batches))
-        drawn[takes_batches] = [np.concatenate([x for x, _, _ in batches]).ravel() for _ in range(2)]
-        same = source.batches(6, split="train", augment=Noise(takes_batches))
-        assert all(float(value).is_integer() for x, _, _ in same for value in x.numpy().ravel())
-    np.testing.assert_array_equal(drawn[False], drawn[True])
-    first, second = (dict(zip(np.floor(epoch), epoch % 1, strict=True)) for epoch in drawn[False])
+    for batch_size in (4, 8):
+        batches = made().batches(batch_size, training=True, augment=noise)
+        drawn[batch_size] = [np.concatenate([x for x, _, _ in batches]).ravel() for _ in range(2)]
+    of_number = [dict(zip(np.floor(epochs[0]), epochs[0] % 1, strict=True)) for epochs in drawn.values()]
+    assert all(of_number[0][number] == value for number, value in of_number[1].items())  # 8 drops some examples
+    first, second = (dict(zip(np.floor(epoch), epoch % 1, strict=True)) for epoch in drawn[4])
     assert first.keys() == second.keys()
     assert all(first[number] != second[number] for number in first)
+    for split in ("train", "val", "test"):
+        for x, _, _ in made().batches(6, split=split, augment=noise):
+            assert all(float(value).is_integer() for value in x.numpy().ravel())
+
+
+def test_blended_examples_train_and_others_are_left_alone():
+    """Class ids become probabilities for training only, class weights and missing labels included."""
+    rng = np.random.default_rng(0)
+    images = rng.integers(0, 256, (40, 8, 8, 1)).astype(np.uint8)
+    labels = {"shape": np.arange(40) % 3, "size": np.where(np.arange(40) % 2, 1.0, NAN)}
+    source = mtl.data.from_arrays(images, labels)
+    train = source.batches(8, training=True, augment=[augment.Flip(), augment.Noise(), augment.MixUp(1.0)])
+    x, y, w = next(iter(train))
+    assert x.dtype == tf.float32
+    assert 0.0 <= float(tf.reduce_min(x)) < float(tf.reduce_max(x)) <= 1.0
+    np.testing.assert_allclose(tf.reduce_sum(y["shape"], -1), np.ones(8), rtol=1e-6)
+    assert ((w["size"] > 0) & (w["size"] < 1)).numpy().any()
+    for x, y, _ in source.batches(8):
+        assert y["shape"].dtype == tf.int32
+        np.testing.assert_allclose(x * 255, np.round(x * 255), atol=1e-4)
+    model = mtl.build(source.input(), mtl.sharing.Hard(mtl.trunks.Conv((4,))), source.tasks(balanced=True))
+    model.compile("adam")
+    history = model.fit(train, validation_data=source.batches(8), epochs=2, verbose=0).history
+    assert np.isfinite([value for values in history.values() for value in values]).all()
+
+
+def test_what_is_no_augmentation_is_refused():
+    with pytest.raises(ValueError, match="Expected") as caught:
+        made().batches(4, training=True, augment=0.5)
+    assert str(caught.value) == (
+        "Expected augmentations. Received: augment=0.5. Do pass e.g. [augment.Flip(), augment.Colour()]."
+    )
 
 
 def test_tasks_have_fitting_heads_and_balanced_weights():

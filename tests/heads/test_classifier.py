@@ -56,11 +56,11 @@ def test_ids_may_have_any_dtype_and_a_trailing_one(dtype):
         assert float(metric.result()) == 1.0
 
 
-@pytest.mark.parametrize("shape", [(4, 3), (4, 2, 1), ()])
+@pytest.mark.parametrize("shape", [(4, 2), (4, 2, 1), ()])
 def test_labels_that_are_no_ids_are_refused(shape):
     text = message(
-        "class ids of shape [B] or [B, 1]",
-        "take the argmax of one-hot labels",
+        "class ids of shape [B] or [B, 1], or class probabilities [B, 3]",
+        "correct the labels",
         labels_shape=shape,
         output_shape=(4, 3),
     )
@@ -68,6 +68,18 @@ def test_labels_that_are_no_ids_are_refused(shape):
         with pytest.raises(ValueError, match="Expected") as error:
             read(np.zeros(shape), np.zeros((4, 3), "float32"))
         assert str(error.value) == text
+
+
+def test_probabilities_as_labels_by_hand():
+    logits = np.log([[1.0, 3.0], [3.0, 1.0]]).astype("float32")
+    # 0.25 log 4 + 0.75 log(4 / 3), and one-hot as the id
+    expected = [0.25 * math.log(4) + 0.75 * math.log(4 / 3), math.log(4 / 3)]
+    np.testing.assert_allclose(ClassCrossentropy().call([[0.25, 0.75], [1.0, 0.0]], logits), expected, rtol=1e-6)
+    smooth = ClassCrossentropy(0.2)
+    np.testing.assert_allclose(smooth.call([[0.0, 1.0], [1.0, 0.0]], logits), smooth.call([1, 0], logits), rtol=1e-6)
+    metric = ClassAccuracy()
+    metric.update_state([[0.4, 0.6], [0.0, 0.0], [float("nan")] * 2, [0.3, 0.7]], [[0.1, 0.9]] * 3 + [[0.8, 0.2]])
+    assert float(metric.result()) == 0.5  # the likeliest class counts; the two in the middle have no label
 
 
 def test_accuracy_by_hand():

@@ -8,6 +8,7 @@ from mtl_keras.data.augment.flip import Flip
 from mtl_keras.data.augment.keras_layer import KerasLayer
 from mtl_keras.data.augment.mix_up import MixUp
 from mtl_keras.data.augment.noise import Noise
+from mtl_keras.data.augment.resized_crop import ResizedCrop
 from mtl_keras.data.augment.rotate import Rotate
 from mtl_keras.data.augment.shift import Shift
 from mtl_keras.data.augment.zoom import Zoom
@@ -23,6 +24,7 @@ __all__ = [
     "MixUp",
     "Noise",
     "Photometric",
+    "ResizedCrop",
     "Rotate",
     "Shift",
     "Zoom",

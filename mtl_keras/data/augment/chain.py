@@ -68,7 +68,8 @@ class Chain:
     fill_value: float = 0.0
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "steps", tuple(self.steps))
+        for name in ("steps", "masks", "boxes"):
+            object.__setattr__(self, name, tuple(getattr(self, name)))
         for step in self.steps:
             if not isinstance(step, KINDS):
                 raise ValueError(

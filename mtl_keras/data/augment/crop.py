@@ -13,8 +13,8 @@ from mtl_keras.errors import message
 class Crop(Geometric):
     """Cut out a part of fixed size at a random place; every place is alike likely.
 
-    Validation does not see it: give the source images of the part's size for validation, or read the images a little
-    larger than needed and let the model's own resizing do the rest.
+    Training images become smaller than those of validation, which are never augmented: for models that take images of
+    any size. `ResizedCrop` keeps the size.
 
     Args:
         height: Of the part, in pixels, at most that of the images.

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow as tf
-from data.augment.scenes import seeds
+from scenes import seeds
 
 from mtl_keras.data.augment import Chain, Colour, Noise
 

@@ -4,9 +4,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-from data.augment.scenes import scene, seeds
+from scenes import scene, seeds
 
-from mtl_keras.data.augment import Chain, Colour, Crop, Flip, KerasLayer, MixUp, Noise, Rotate, Shift, Zoom
+from mtl_keras.data.augment import Chain, Colour, Crop, Flip, KerasLayer, Noise, Rotate, Shift, Zoom
 
 EVERYTHING = [
     Flip(0.5, 0.5),
@@ -34,7 +34,9 @@ def test_batch_size_and_neighbours_change_nothing(chain, whole):
     for first, size in ((0, 4), (4, 8)):
         part = chain(seeds(size, first=first), *scene(size))
         tf.nest.map_structure(
-            lambda one, all_, first=first, size=size: np.testing.assert_allclose(one, all_[first : first + size], atol=1),
+            lambda one, all_, first=first, size=size: np.testing.assert_allclose(
+                one, all_[first : first + size], atol=1
+            ),
             part,
             whole,
         )
@@ -56,10 +58,8 @@ def test_a_new_process_gives_the_same_pictures():
     """Golden values: a change of these changes every run that is resumed."""
     x = {"image": tf.reshape(tf.cast(tf.range(2 * 5 * 5) * 5, tf.uint8), [2, 5, 5, 1])}
     image = Chain([Flip(0.5, 0.5), Colour()])(seeds(2, key=11), x, {}, {})[0]["image"]
-    assert image[:, 0, :, 0].numpy().tolist() == GOLDEN
-
-
-GOLDEN: list[list[int]] = []
+    golden = [[153, 159, 165, 171, 177], [222, 217, 211, 206, 201]]
+    np.testing.assert_allclose(image[:, 0, :, 0], golden, atol=1)  # rounding differs between processors
 
 
 def test_noise_and_blends_of_two_steps_differ():
@@ -75,7 +75,7 @@ def test_layers_that_draw_by_themselves_are_refused():
     """Guards how Keras' layers take their numbers: from the seed generator they are handed, or from their own."""
     x, _, _ = scene(2)
     for layer in (keras.layers.RandomColorJitter(brightness_factor=0.2), keras.layers.RandAugment()):
-        with pytest.raises(ValueError, match="^Expected") as caught:
+        with pytest.raises(ValueError, match="Expected") as caught:
             Chain([KerasLayer(layer)])(seeds(2), x, {}, {})
         assert str(caught.value) == (
             "Expected a Keras layer whose random numbers can be seeded per example. "

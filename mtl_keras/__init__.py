@@ -17,7 +17,18 @@ _OBJECTS = {
     "load_task": "mtl_keras.models",
     "load_trunk": "mtl_keras.models",
 }
-_NAMESPACES = ("analysis", "callbacks", "data", "export", "heads", "models", "optimizers", "sharing", "trunks", "weightings")
+_NAMESPACES = (
+    "analysis",
+    "callbacks",
+    "data",
+    "export",
+    "heads",
+    "models",
+    "optimizers",
+    "sharing",
+    "trunks",
+    "weightings",
+)
 
 __all__ = ["MultiTaskModel", "Task", "build", "load_task", "load_trunk", *_NAMESPACES]
 

@@ -200,7 +200,9 @@ class PerTask(keras.optimizers.MultiOptimizer):
             return keras.saving.deserialize_keras_object(part, custom_objects) if isinstance(part, dict) else part
 
         tasks = {task: made(part) for task, part in config["tasks"].items()}
-        return cls(**{**config, "shared": made(config["shared"]), "tasks": tasks, "weighting": made(config["weighting"])})
+        return cls(
+            **{**config, "shared": made(config["shared"]), "tasks": tasks, "weighting": made(config["weighting"])}
+        )
 
 
 def _optimizer(part: str, optimizer: Any) -> keras.optimizers.Optimizer:

@@ -4,6 +4,9 @@ Run it with `python -m pipelines.multi_fashion`; read it as an example of an ord
 """
 
 import argparse
+import os
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -55,7 +58,7 @@ def main(arguments: list[str] | None = None) -> Path:
         callbacks=[mtl.callbacks.Progress(), board],
     )
     seconds = time.monotonic() - began
-    print(f"Trained in {seconds:.0f} s. See the curves with: {board.how_to_open()}")
+    print(f"Trained in {seconds:.0f} s. See the curves with: {_runnable(board.how_to_open())}")
 
     logs = model.evaluate(test, return_dict=True, verbose=0)
     found, overall = score_logs(model, logs)
@@ -81,6 +84,13 @@ def main(arguments: list[str] | None = None) -> Path:
     )
     print(f"\n{rows}\n\nWritten to {version}: {', '.join(sorted(path.name for path in version.iterdir()))}")
     return version
+
+
+def _runnable(command: str) -> str:
+    """The command as it can be typed: with its folder where the virtual environment is not activated."""
+    if shutil.which(command.split()[0]):
+        return command
+    return os.path.join(os.path.relpath(Path(sys.executable).parent), command)
 
 
 def make_model(labels: dict[str, list[str]], trunk: str = "conv") -> mtl.MultiTaskModel:

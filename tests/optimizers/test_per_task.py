@@ -211,7 +211,8 @@ def test_wrong_arguments_are_named():
         "Expected a norm above 0, or None. Received: global_clipnorm=0.0. Do pass global_clipnorm=1.0.",
     )
     refused(
-        lambda: per_task(l2={"a": -1.0}), "Expected finite factors of at least 0 in l2. Received: a=-1.0. Do correct it."
+        lambda: per_task(l2={"a": -1.0}),
+        "Expected finite factors of at least 0 in l2. Received: a=-1.0. Do correct it.",
     )
     refused(
         lambda: compiled(per_task(tasks={"c": "sgd"})),

@@ -14,8 +14,8 @@ class TaskBoard(keras.callbacks.Callback):
     """Write losses, metrics and applied weights of every task for TensorBoard.
 
     Tags are `loss/<task>`, `<metric>/<task>`, `weight/<task>`, `loss/total` and `learning_rate` (with
-    `optimizers.per_task` `learning_rate/<task>`), in the runs `train` and `validation` under the folder: one chart shows
-    one quantity of all tasks.
+    `optimizers.per_task` `learning_rate/<task>`), in the runs `train` and `validation` under the folder: one chart
+    shows one quantity of all tasks.
 
     Args:
         log_dir: Folder of the runs.

@@ -12,6 +12,7 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+import mtl_keras
 from mtl_keras.errors import message
 from mtl_keras.export._manifest_checks import SCHEMA, is_before, wrong_part
 
@@ -84,7 +85,7 @@ class Manifest:
             preprocessing={"before": _by_input(before, list(inputs)), "in_graph": in_graph},
             signatures={"all_tasks": list(tasks), **{f"task_{name}": [name] for name in tasks}},
             metrics={name: _finite(value) for name, value in (metrics or {}).items()},
-            versions=_versions("mtl_keras", "keras", "tensorflow", "ai-edge-litert", "numpy"),
+            versions={"mtl_keras": mtl_keras.__version__} | _versions("keras", "tensorflow", "ai-edge-litert", "numpy"),
             commit=_commit(),
             created=datetime.now(UTC).isoformat(timespec="seconds"),
         )

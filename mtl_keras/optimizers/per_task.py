@@ -42,8 +42,8 @@ def per_task(
         A `keras.optimizers.MultiOptimizer`, saved and restored with the model.
 
     Raises:
-        ValueError: Two parts share an optimizer object, an optimizer is of a kind that cannot be a part, a number is out
-            of range, or (by `compile`) a name is no task of the model.
+        ValueError: Two parts share an optimizer object, an optimizer is of a kind that cannot be a part, a number is
+            out of range, or (by `compile`) a name is no task of the model.
 
     Example:
         >>> import mtl_keras as mtl
@@ -210,7 +210,8 @@ def _optimizer(part: str, optimizer: Any) -> keras.optimizers.Optimizer:
     if isinstance(made, (keras.optimizers.MultiOptimizer, keras.optimizers.LossScaleOptimizer)):
         raise ValueError(
             message(
-                "a plain optimizer for each part (loss scaling goes around all of them, which mixed_float16 does alone)",
+                "a plain optimizer for each part (loss scaling goes around all of them, "
+                "which mixed_float16 does alone)",
                 "pass e.g. keras.optimizers.Adam(1e-3)",
                 **{part: type(made).__name__},
             )

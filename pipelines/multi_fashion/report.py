@@ -22,7 +22,8 @@ def summary_table(found: dict[str, tuple[str, float, str]], overall: float | Non
             _row(".tflite bytes", shared.bytes, separate.bytes, ","),
             f"| latency, median ms | {shared.milliseconds:.2f} | {separate.milliseconds:.2f} | {ratio:.2f}x |",
             "",
-            "The single-task models have the same trunk and one head each; one example, one thread, on this machine.",
+            "The single-task models are copies with the same trunk and one head each, not trained on their own: "
+            "what is compared is size and latency. One example, one thread, on this machine.",
         ]
     )
 

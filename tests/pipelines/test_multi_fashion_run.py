@@ -64,7 +64,7 @@ def test_report_and_terminal_show_the_same_table(finished):
     metrics = mtl.export.Manifest.read(version).metrics
     values = [f"{metrics[key]:.4f}" for key in ("top_left_accuracy", "bottom_right_accuracy", "overall")]
     assert table[2] == f"| one shared model | {' | '.join(values)} |"
-    assert "untrained copies" in report
+    assert "not trained on their own" in report
 
 
 def test_progress_reads_well_in_a_file(finished):

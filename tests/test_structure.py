@@ -38,7 +38,7 @@ ALLOWED = {
         "errors", "registry", "tasks", "gradients", "weightings", "training", "models", "analysis", "distribute",
         "optimizers",
     },
-    "export": {"errors", "quiet", "registry", "tasks", "models", "analysis", "data"},
+    "export": {"errors", "quiet", "graph", "registry", "tasks", "models", "analysis", "data"},
 }  # fmt: skip
 # the only places that may name tf.distribute
 DISTRIBUTION = ("mtl_keras/gradients/replicas.py", "mtl_keras/distribute")

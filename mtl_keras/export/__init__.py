@@ -16,11 +16,13 @@ _NAMES = {
     "Timing": "bench",
     "ValueResult": "results",
     "bench": "bench",
+    "calibration_examples": "calibration",
     "compare_with_single_tasks": "footprint",
     "inference_graph": "inference_graph",
     "litert": "litert",
     "next_version": "atomic",
     "parity": "parity",
+    "read_metadata": "metadata",
     "saved_model": "saved_model",
     "write_version": "version",
 }

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mtl_keras.errors import message
 from mtl_keras.export._manifest import NAME, Manifest
+from mtl_keras.export._metadata import read_metadata
 
 
 def artefacts(path: Path) -> list[Path]:
@@ -33,17 +34,16 @@ def artefacts(path: Path) -> list[Path]:
 
 
 def manifest_of(artefact: Path) -> Manifest | None:
-    """The manifest beside an artefact, if it lists it.
+    """The manifest beside an artefact, if it lists it, or the one inside it.
 
     Raises:
         ValueError: The manifest cannot be used, or the artefact is not as it was exported.
     """
     beside = artefact.parent / NAME
-    if not beside.is_file():
-        return None
-    manifest = Manifest.read(beside)
-    listed = [name for name in manifest.files if name.split("/")[0] == artefact.name]
-    if not listed:
-        return None
-    manifest.check_files(artefact.parent, listed)
-    return manifest
+    if beside.is_file():
+        manifest = Manifest.read(beside)
+        listed = [name for name in manifest.files if name.split("/")[0] == artefact.name]
+        if listed:
+            manifest.check_files(artefact.parent, listed)
+            return manifest
+    return read_metadata(artefact) if artefact.suffix == ".tflite" else None

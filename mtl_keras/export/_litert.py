@@ -1,27 +1,26 @@
 """LiteRT (.tflite): for phones, browsers and small boards."""
 
-import re
-import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from os import PathLike
-from pathlib import Path
 from typing import Any
 
 import keras
-import tensorflow as tf
+import numpy as np
 
 from mtl_keras.errors import message
 from mtl_keras.export._atomic import appearing
+from mtl_keras.export._calibration import calibration_examples
+from mtl_keras.export._convert import convert
 from mtl_keras.export._inference_graph import inference_graph, task_graph
-from mtl_keras.export._parity import TOLERANCE, check_signatures, parity
-from mtl_keras.export._runtimes import ALL_TASKS, open_runtime
-from mtl_keras.export._saved_model import write_saved_model
-from mtl_keras.export._seal import sealed
-from mtl_keras.quiet import quiet_stderr
+from mtl_keras.export._manifest import Manifest
+from mtl_keras.export._metadata import with_metadata
+from mtl_keras.export._parity import check_signatures, named_inputs, parity
+from mtl_keras.export._pixels import Steps, checked_pixels, scaled_inputs, to_pixels
+from mtl_keras.export._presets import Preset, preset
+from mtl_keras.export._runtimes import open_runtime
 
-# largest error that counts as "the same model" where weights lose digits: half a float16 step, an 8-bit step
-_TOLERANCES = {"float32": TOLERANCE, "float16": 5e-3, "dynamic": 1e-1}
-_LATER = ("int8", "int8_full", "int16x8")
+_COMPARED = 16  # calibration examples that a quantized file is compared on
 
 
 def litert(
@@ -32,29 +31,43 @@ def litert(
     tasks: Sequence[str] | None = None,
     inputs: Any = None,
     tolerance: float | None = None,
+    calibration: Any = None,
+    before: Mapping[str, Any] | None = None,
+    pixels: bool = False,
+    examples: int = 200,
+    seed: int = 0,
 ) -> dict[str, float]:
     """Write a .tflite file, run it and compare it with the model by name.
 
     Signatures: `all_tasks`, and `task_<name>` computing one task only; they share the weights. Only operations built
-    into LiteRT are used.
+    into LiteRT are used. The file says what its outputs mean, see `read_metadata`.
 
     Args:
         model: A functional model with dict outputs, any precision; the file computes in float32.
         path: A file that does not exist.
         quantization: `None` or `"float32"` (default), `"float16"` (weights in half precision), `"dynamic"` (weights in
-            8 bits, computing in float).
+            8 bits, activations scaled as they come), `"int8"` (weights and activations in 8 bits; inputs, outputs and
+            the heads' output layers in float), `"int8_full"` (nothing in float, inputs and outputs neither: for
+            integer hardware), `"int16x8"` (weights in 8, activations in 16 bits).
         batch_size: 1 (default); `None` leaves it free, which browsers and some accelerators refuse.
         tasks: The tasks to keep, default all; the heads of the others are not in the file.
         inputs: What to compare on: `{input name: batch}`, or a batch for a model with one input; default 4 random
-            examples.
-        tolerance: Largest error allowed; default 1e-5, for float16 5e-3, for dynamic 1e-1, see `parity`.
+            examples, or 16 of the calibration.
+        tolerance: Largest error allowed, see `parity`; default 1e-5, for float16 5e-3, for dynamic and int16x8 1e-1,
+            for int8 0.5, which finds a file that is wrong, not one that is worse: `quantize` measures the loss.
+        calibration: Data for the integer kinds, as for `calibration_examples`.
+        before: What a caller does to the inputs, as for `Manifest.of`; written into the file.
+        pixels: Whether the inputs that `before` names take whole-number pixels (uint8), scaled inside the file; default
+            False.
+        examples: How many examples to calibrate with, default 200.
+        seed: Seed of their choice, default 0.
 
     Returns:
         `{task: largest error}`.
 
     Raises:
-        ValueError: The path exists, an operation has no LiteRT form (named, with its layer), or an output differs by
-            more than the tolerance. There is nothing at `path` then.
+        ValueError: The path exists, an operation has no LiteRT form (named, with its layer), an integer kind has no
+            calibration, or an output differs by more than the tolerance. There is nothing at `path` then.
 
     Example:
         >>> import tempfile, keras
@@ -64,31 +77,73 @@ def litert(
         >>> max(errors.values()) <= 1e-5
         True
     """
-    kind = _checked_kind(quantization)
-    if batch_size is not None and (isinstance(batch_size, bool) or batch_size != int(batch_size) or batch_size < 1):
-        raise ValueError(message("a batch size of at least 1, or None", "pass batch_size=1", batch_size=batch_size))
-    plain = inference_graph(model)
-    if tasks is not None:
-        plain = task_graph(plain, *_checked_tasks(tasks, list(plain.output)))
+    kind = preset(quantization)
+    _check_batch_size(batch_size, kind)
+    whole = inference_graph(model)
+    plain = whole if tasks is None else task_graph(whole, *_checked_tasks(tasks, list(whole.output)))
+    manifest = Manifest.of(model, before)
+    steps = _pixel_steps(manifest, plain) if pixels else {}
+    compared, shown = plain if not steps else scaled_inputs(plain, steps), None
+    if kind.calibrated:
+        shown = _calibrate(kind, model, calibration, examples, seed)
+        if inputs is None:
+            inputs = {name: values[:_COMPARED] for name, values in shown.items()}
+    if steps:
+        inputs = to_pixels(named_inputs(plain, inputs), steps)
     with appearing(path) as unfinished:
-        unfinished.write_bytes(sealed(_convert(plain, kind, batch_size)))
+        converted = convert(plain, kind, batch_size, shown, steps)
+        unfinished.write_bytes(with_metadata(converted, _about(manifest, plain, steps)))
         check_signatures(open_runtime(unfinished), list(plain.output), serving=False)
-        return parity(plain, unfinished, inputs, _TOLERANCES[kind] if tolerance is None else tolerance)
+        return parity(compared, unfinished, inputs, kind.tolerance if tolerance is None else tolerance)
 
 
-def _checked_kind(quantization: str | None) -> str:
-    kind = quantization or "float32"
-    if kind in _LATER:
+def _check_batch_size(batch_size: int | None, kind: Preset) -> None:
+    if batch_size is None:
+        if kind.integer_ends:
+            raise ValueError(
+                message(f"a fixed batch size for {kind.name!r}", "pass batch_size=1", batch_size=batch_size)
+            )
+    elif isinstance(batch_size, bool) or batch_size != int(batch_size) or batch_size < 1:
+        raise ValueError(message("a batch size of at least 1, or None", "pass batch_size=1", batch_size=batch_size))
+
+
+def _pixel_steps(manifest: Manifest, plain: keras.Model) -> Steps:
+    floats = [tensor.name for tensor in plain.inputs if "float" in str(tensor.dtype)]
+    return checked_pixels(manifest.preprocessing["before"], floats)
+
+
+def _calibrate(kind: Preset, model: keras.Model, calibration: Any, examples: int, seed: int) -> dict[str, np.ndarray]:
+    if calibration is None:
         raise ValueError(
             message(
-                f"a quantization among {list(_TOLERANCES)} (whole-number kinds need calibration, which comes later)",
-                "choose one of these",
-                quantization=quantization,
+                f"calibration data for {kind.name!r}",
+                "pass calibration=, a data source, a tf.data.Dataset of batches or arrays",
+                calibration=None,
             )
         )
-    if kind not in _TOLERANCES:
-        raise ValueError(message(f"a quantization among {list(_TOLERANCES)}", "choose one", quantization=quantization))
-    return kind
+    return calibration_examples(model, calibration, examples, seed)
+
+
+def _about(manifest: Manifest, plain: keras.Model, steps: Steps) -> Manifest:
+    """What the file says of itself: the tasks that are in it, the inputs as they come."""
+    tasks = {task: manifest.tasks[task] for task in plain.output}
+    before = {name: done for name, done in manifest.preprocessing["before"].items() if name not in steps}
+    inside = {
+        **manifest.preprocessing["in_graph"],
+        **({"pixels": {n: dict(s) for n, s in steps.items()}} if steps else {}),
+    }
+    inputs = {
+        name: {**described, "dtype": "uint8" if name in steps else described["dtype"]}
+        for name, described in manifest.inputs.items()
+    }
+    return replace(
+        manifest,
+        parameters=int(plain.count_params()),
+        inputs=inputs,
+        tasks=tasks,
+        preprocessing={"before": before, "in_graph": inside},
+        signatures={"all_tasks": list(tasks), **{f"task_{name}": [name] for name in tasks}},
+    )
 
 
 def _checked_tasks(tasks: Sequence[str], known: list[str]) -> list[str]:
@@ -96,45 +151,3 @@ def _checked_tasks(tasks: Sequence[str], known: list[str]) -> list[str]:
     if not given or len(set(given)) != len(given) or not set(given) <= set(known):
         raise ValueError(message(f"tasks among {known}, each once", "correct the names", tasks=given))
     return given
-
-
-def _convert(plain: keras.Model, kind: str, batch_size: int | None) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        saved = Path(folder) / "saved_model"
-        write_saved_model(plain, saved, batch_size, serving=False)
-        keys = [ALL_TASKS, *[f"task_{name}" for name in plain.output]]
-        try:
-            with quiet_stderr():
-                converter = tf.lite.TFLiteConverter.from_saved_model(str(saved), signature_keys=keys)
-                converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-                if kind != "float32":
-                    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-                if kind == "float16":
-                    converter.target_spec.supported_types = [tf.float16]
-                return converter.convert()
-        except Exception as error:
-            # the converter's error class is private, and its text a dump of the whole graph
-            raise _explained(str(error), plain) from None
-
-
-def _explained(said: str, plain: keras.Model) -> ValueError:
-    """The operations that LiteRT lacks and the layers that use them, from what the converter said."""
-    lacking = set(re.findall(r"'tf\.(\w+)' op is neither a custom op nor a flex op", said))
-    if not lacking:
-        return ValueError(
-            message(
-                "a graph that LiteRT's converter takes", "find the layer with litert(tasks=[...])", error=said[:300]
-            )
-        )
-    places = [path.split("/") for op, path in re.findall(r'fused\["(\w+):", "([^"@]+)', said) if op in lacking]
-    # in a path a layer's name may have been numbered
-    parts = {name for path in places for part in path for name in (part, re.sub(r"_\d+$", "", part))}
-    layers = [operation.name for operation in plain.operations if operation.name in parts]
-    return ValueError(
-        message(
-            "operations that LiteRT has built in",
-            "replace these layers; LiteRT's Select TF operations are not shipped with most runtimes",
-            operations=sorted(lacking),
-            layers=layers,
-        )
-    )

@@ -130,26 +130,43 @@ class Manifest:
             ValueError: It is missing, damaged, of another schema, or names files outside its folder.
         """
         path = Path(path) / NAME if Path(path).is_dir() else Path(path)
-        where = fspath(path)
         try:
-            content = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
-            raise ValueError(
-                message("a manifest.json that can be read", "export the model again", path=where, error=str(error))
-            ) from error
+            text = path.read_text(encoding="utf-8")
+        except (OSError, ValueError) as error:
+            raise _unreadable(fspath(path), error) from error
+        manifest = cls.parse(text, fspath(path))
+        folder = path.parent.resolve()
+        for name in manifest.files:
+            if not _is_inside(folder, name):
+                raise ValueError(
+                    message("files inside the manifest's folder", "not use this folder", path=fspath(path), file=name)
+                )
+        return manifest
+
+    @classmethod
+    def parse(cls, text: str, where: str) -> "Manifest":
+        """A manifest from its JSON; `where` is for messages.
+
+        Raises:
+            ValueError: It is damaged or of another schema.
+        """
+        try:
+            content = json.loads(text)
+        except (ValueError, RecursionError) as error:
+            raise _unreadable(where, error) from error
         schema = content.get("schema") if isinstance(content, dict) else None
         if schema != SCHEMA:
             raise ValueError(message(f"a manifest of schema {SCHEMA}", "export again", path=where, schema=schema))
         wrong = wrong_part(content)
         if wrong is not None:
             raise ValueError(message("a manifest with all its parts", "export again", path=where, wrong=wrong))
-        folder = path.parent.resolve()
-        for name in content["files"]:
-            if not _is_inside(folder, name):
-                raise ValueError(
-                    message("files inside the manifest's folder", "not use this folder", path=where, file=name)
-                )
         return cls(**content)
+
+
+def _unreadable(where: str, error: Exception) -> ValueError:
+    return ValueError(
+        message("a manifest.json that can be read", "export the model again", path=where, error=str(error))
+    )
 
 
 def _sides(tensor: Any) -> list[int]:

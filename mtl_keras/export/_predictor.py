@@ -19,7 +19,7 @@ class Predictor:
     Args:
         path: A version folder or its manifest.json (`model.tflite` is used, or else another .tflite file, the
             SavedModel, a .keras file), or one of those. The manifest in or beside it tells what the outputs mean, if it
-            lists the file; the file must be as it was exported then.
+            lists the file (which must be as it was exported then), or else the one inside a .tflite file.
         task: One task, to compute only that; default all.
         top: How many classes `ClassResult.top` lists, at least 1, default 3.
         threads: Threads of the LiteRT interpreter, default its own choice.

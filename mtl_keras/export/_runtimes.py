@@ -8,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from mtl_keras.errors import message
+from mtl_keras.export._scaled import scaled_tensors
 from mtl_keras.export._seal import is_broken
 from mtl_keras.quiet import import_tensorflow, quiet_stderr
 
@@ -22,7 +23,10 @@ class Runtime(Protocol):
         """`{signature: output names}`."""
 
     def inputs(self, signature: str | None = None) -> dict[str, tuple[list[int], str]]:
-        """`{input name: (shape with -1 for a free axis, dtype)}` of a signature, default the first."""
+        """`{input name: (shape with -1 for a free axis, dtype)}` of a signature, default the first.
+
+        What holds real numbers as scaled integers counts as float32: `run` takes and gives real numbers.
+        """
 
     def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs of one signature by name."""
@@ -73,6 +77,10 @@ class LiteRTRuntime:
                 self._signatures = self._interpreter.get_signature_list()
                 self._runners = {name: self._interpreter.get_signature_runner(name) for name in self._signatures}
                 self._inputs = {name: _read_inputs(runner) for name, runner in self._runners.items()}
+                self._taken = {key: scaled_tensors(runner.get_input_details()) for key, runner in self._runners.items()}
+                self._given = {
+                    key: scaled_tensors(runner.get_output_details()) for key, runner in self._runners.items()
+                }
         except (ValueError, RuntimeError, IndexError) as error:
             raise self._damaged(error) from error
         if not self._runners:
@@ -110,6 +118,8 @@ class LiteRTRuntime:
         return {name: np.concatenate([part[name] for part in parts])[:size] for name in parts[0]}
 
     def _call(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        taken, given = self._taken[signature], self._given[signature]
+        inputs = {name: taken[name].stored(value) if name in taken else value for name, value in inputs.items()}
         # the first run tells of its delegate
         quiet = nullcontext() if signature in self._warm else quiet_stderr()
         try:
@@ -118,7 +128,7 @@ class LiteRTRuntime:
         except (ValueError, RuntimeError, IndexError) as error:
             raise self._damaged(error) from error
         self._warm.add(signature)
-        return outputs
+        return {name: given[name].real(value) if name in given else value for name, value in outputs.items()}
 
     def _damaged(self, error: Exception) -> ValueError:
         # what LiteRT says ends in a list of its nodes
@@ -127,10 +137,10 @@ class LiteRTRuntime:
 
 
 def _read_inputs(runner: Any) -> dict[str, tuple[list[int], str]]:
-    return {
-        name: ([int(side) for side in detail["shape_signature"]], np.dtype(detail["dtype"]).name)
-        for name, detail in runner.get_input_details().items()
-    }
+    details = runner.get_input_details()
+    dtypes = {name: np.dtype(detail["dtype"]).name for name, detail in details.items()}
+    dtypes |= dict.fromkeys(scaled_tensors(details), "float32")
+    return {name: ([int(side) for side in detail["shape_signature"]], dtypes[name]) for name, detail in details.items()}
 
 
 class SavedModelRuntime:

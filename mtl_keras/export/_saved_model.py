@@ -45,20 +45,18 @@ def saved_model(
     """
     plain = inference_graph(model)
     with appearing(path) as unfinished:
-        write_saved_model(plain, unfinished, batch_size=None, serving=True)
+        signatures = {ALL_TASKS: endpoint(plain, batch_size=None)}
+        signatures |= {f"task_{name}": endpoint(task_graph(plain, name), batch_size=None) for name in plain.output}
+        write_signatures(unfinished, plain, {**signatures, SERVING: signatures[ALL_TASKS]})
         check_signatures(open_runtime(unfinished), list(plain.output), serving=True)
         return parity(plain, unfinished, inputs, tolerance)
 
 
-def write_saved_model(plain: keras.Model, path: str | PathLike[str], batch_size: int | None, serving: bool) -> None:
-    """Write an inference graph as a SavedModel with named signatures.
+def write_signatures(path: str | PathLike[str], plain: keras.Model, signatures: dict[str, Any]) -> None:
+    """Write an inference graph as a SavedModel with these signatures.
 
-    Never with an endpoint called "serve": LiteRT's converter drops every other signature beside it.
+    Never with one called "serve": LiteRT's converter drops every other signature beside it.
     """
-    signatures = {ALL_TASKS: _endpoint(plain, batch_size)}
-    signatures |= {f"task_{name}": _endpoint(task_graph(plain, name), batch_size) for name in plain.output}
-    if serving:
-        signatures[SERVING] = signatures[ALL_TASKS]
     module = tf.Module()
     # Variables are listed as such: for those that it only finds inside Keras layers, LiteRT's converter wrote memory
     # that was never set.
@@ -68,7 +66,8 @@ def write_saved_model(plain: keras.Model, path: str | PathLike[str], batch_size:
         tf.saved_model.save(module, fspath(path), signatures=signatures)
 
 
-def _endpoint(graph: keras.Model, batch_size: int | None) -> Any:
+def endpoint(graph: keras.Model, batch_size: int | None) -> Any:
+    """A signature that computes a graph's outputs by name from inputs called as its `keras.Input`s."""
     names = [tensor.name for tensor in graph.inputs]
     specs = [tf.TensorSpec((batch_size, *t.shape[1:]), t.dtype, name=t.name) for t in graph.inputs]
 

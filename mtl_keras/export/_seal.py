@@ -7,7 +7,7 @@ process. What follows a flatbuffer is read by no runtime, so a sealed file runs 
 from hashlib import sha256
 
 _MARK = b"mtlkeras"
-_SIZE = len(_MARK) + sha256().digest_size
+SIZE = len(_MARK) + sha256().digest_size
 
 
 def sealed(data: bytes) -> bytes:
@@ -22,5 +22,5 @@ def sealed(data: bytes) -> bytes:
 
 def is_broken(data: bytes) -> bool:
     """Whether a file bears a seal that does not belong to its content; files without a seal are not judged."""
-    end = memoryview(data)[-_SIZE:]
-    return end[: len(_MARK)] == _MARK and end[len(_MARK) :] != sha256(memoryview(data)[:-_SIZE]).digest()
+    end = memoryview(data)[-SIZE:]
+    return end[: len(_MARK)] == _MARK and end[len(_MARK) :] != sha256(memoryview(data)[:-SIZE]).digest()

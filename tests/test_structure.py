@@ -18,6 +18,7 @@ ALLOWED = {
     "errors": set(),
     "quiet": set(),
     "registry": {"errors"},
+    "images": {"errors"},
     "graph": set(),
     "gradients": {"errors"},
     "weightings": {"errors", "registry"},
@@ -31,14 +32,14 @@ ALLOWED = {
         "optimizers",
     },
     "optimizers": {"errors", "registry", "gradients"},
-    "data": {"errors", "registry", "tasks", "heads", "distribute"},
+    "data": {"errors", "registry", "tasks", "heads", "distribute", "images"},
     "distribute": {"errors"},
     "analysis": {"errors", "registry", "tasks", "models"},
     "callbacks": {
         "errors", "registry", "tasks", "gradients", "weightings", "training", "models", "analysis", "distribute",
         "optimizers",
     },
-    "export": {"errors", "quiet", "graph", "registry", "tasks", "models", "analysis", "data"},
+    "export": {"errors", "quiet", "graph", "registry", "tasks", "models", "analysis", "data", "images"},
 }  # fmt: skip
 # the only places that may name tf.distribute
 DISTRIBUTION = ("mtl_keras/gradients/replicas.py", "mtl_keras/distribute")

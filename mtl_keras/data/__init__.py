@@ -2,6 +2,9 @@
 
 from mtl_keras.data import augment
 from mtl_keras.data.arrays import from_arrays
+from mtl_keras.data.columns import Column
+from mtl_keras.data.csv_files import from_csv
+from mtl_keras.data.directories import from_directory
 from mtl_keras.data.examples import ArrayExamples, Examples, IndexedExamples
 from mtl_keras.data.kinds import KINDS, ClassKind, LabelKind, MultiLabelKind, NumberKind, OrdinalKind, Tally
 from mtl_keras.data.missing import complete
@@ -16,6 +19,7 @@ __all__ = [
     "Augment",
     "Batching",
     "ClassKind",
+    "Column",
     "EpochOrder",
     "Examples",
     "IndexedExamples",
@@ -29,4 +33,6 @@ __all__ = [
     "augment",
     "complete",
     "from_arrays",
+    "from_csv",
+    "from_directory",
 ]

@@ -9,7 +9,7 @@ import tensorflow as tf
 from mtl_keras.data.examples import ArrayExamples
 from mtl_keras.data.kinds import ClassKind, LabelKind, MultiLabelKind, NumberKind, OrdinalKind, kind_named
 from mtl_keras.data.source import Source
-from mtl_keras.data.splits import NAMES, Splits, read_split_names
+from mtl_keras.data.splits import NAMES, Splits, split_names
 from mtl_keras.errors import message
 
 
@@ -97,7 +97,18 @@ def _split(splits: Splits, count: int, columns: Mapping[str, np.ndarray], labels
         return columns[name]
 
     if splits.column is not None:
-        return read_split_names([str(value) for value in column(splits.column)], splits.column)
+        ids = split_names([str(value) for value in column(splits.column)])
+        if (ids < 0).any():
+            row = int(np.flatnonzero(ids < 0)[0])
+            raise ValueError(
+                message(
+                    f"'train', 'val' or 'test' in column {splits.column!r}",
+                    "correct it",
+                    row=row,
+                    value=str(column(splits.column)[row]),
+                )
+            )
+        return ids
     groups = None if splits.group is None else column(splits.group)
     strata = None
     if splits.stratify is not None:

@@ -1,6 +1,6 @@
 """Which example belongs to training, validation and test."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -97,22 +97,15 @@ class Splits:
         return np.where(middle < test, 2, np.where(middle < val, 1, 0)).astype(np.int8)
 
 
-def read_split_names(values: Sequence[str], column: str) -> np.ndarray:
-    """int8 index into `NAMES` of each name in a column; -1 for empty cells.
+def split_names(texts: Sequence[str]) -> np.ndarray:
+    """int8 index into `NAMES` of what names a split in each text, `"validation"` and the like included; -1 for others.
 
-    Raises:
-        ValueError: A name is none of them.
+    Example:
+        >>> split_names(["train", " Validation", "TEST", "tset", ""]).tolist()
+        [0, 1, 2, -1, -1]
     """
-    ids = {name: NAMES.index(meaning) for name, meaning in _SYNONYMS.items()} | {"": -1}
-    for value in values:
-        if value.strip().lower() not in ids:
-            raise ValueError(message(f"'train', 'val' or 'test' in column {column!r}", "correct the cell", value=value))
-    return np.array([ids[value.strip().lower()] for value in values], np.int8)
-
-
-def counts(ids: np.ndarray) -> Mapping[str, int]:
-    """How many examples each split has."""
-    return {name: int((ids == index).sum()) for index, name in enumerate(NAMES)}
+    ids = {name: NAMES.index(meaning) for name, meaning in _SYNONYMS.items()}
+    return np.array([ids.get(text.strip().lower(), -1) for text in texts], np.int8)
 
 
 def _most_common(members: np.ndarray, strata: np.ndarray) -> np.ndarray:

@@ -29,8 +29,9 @@ class Manifest:
         inputs: `{name: {"shape": [...], "dtype": ...}}`, without the batch axis; -1 for a free side.
         tasks: `{task: {"kind", "shape", ...}}` in output order, with `labels`, `thresholds` or `units` as the kind has
             them; kind `"values"` where nothing is known.
-        preprocessing: `{"before": {input: {"scale", "offset", "pixels"}}, "in_graph": {...}}`: what a caller does to
-            whole-number pixels (`x * scale + offset`), and what the graph does.
+        preprocessing: `{"before": {input: {"scale", "offset", "pixels", "image"}}, "in_graph": {...}}`: what a caller
+            does to whole-number pixels (`x * scale + offset`), how image files become pixels (`ImageFormat.describe`),
+            and what the graph does.
         signatures: `{signature: [tasks]}`.
         files: `{path in the folder: {"bytes": n, "sha256": ...}}`.
         parity: `{artefact: {task: largest error against the Keras model}}`.
@@ -184,7 +185,7 @@ def _by_input(before: Mapping[str, Any] | None, inputs: list[str]) -> dict[str, 
         if not is_before(steps):
             raise ValueError(
                 message(
-                    "preprocessing as 'scale' and 'offset' (finite numbers) and 'pixels' (a remark)",
+                    "preprocessing as 'scale', 'offset' (finite numbers), 'pixels' (a remark) and 'image' (a format)",
                     "put any other step into the graph as a layer",
                     before={name: steps},
                 )

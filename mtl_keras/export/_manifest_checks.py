@@ -103,5 +103,21 @@ def _is_shape(value: Any) -> bool:
     return _is_list(value, lambda side: isinstance(side, int) and not isinstance(side, bool) and side >= -1)
 
 
+def _is_image(value: Any) -> bool:
+    """Whether these are the parts of an `images.ImageFormat`, which checks their values itself."""
+    sizes = ("height", "width", "channels", "background")
+    return (
+        _is_dict(value)
+        and set(value) == {*sizes, "resize"}
+        and all(_is_count(value[key]) for key in sizes)
+        and _is_text(value["resize"])
+    )
+
+
 # steps on the way to the graph, in the order in which they are done; "pixels" is a remark for people
-_BEFORE: dict[str, Callable[[Any], bool]] = {"scale": _is_number, "offset": _is_number, "pixels": _is_text}
+_BEFORE: dict[str, Callable[[Any], bool]] = {
+    "image": _is_image,
+    "scale": _is_number,
+    "offset": _is_number,
+    "pixels": _is_text,
+}

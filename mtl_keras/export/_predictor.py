@@ -28,7 +28,8 @@ class Predictor:
         ValueError: A file is missing, damaged or changed, or the task is unknown.
 
     The recorded preprocessing is repeated: where the manifest says `{"scale": s, "offset": o}` of an input, whole
-    numbers become `x * s + o`; floats are taken as they are.
+    numbers become `x * s + o`; floats are taken as they are. Where it says how image files become pixels (models that
+    were trained on files), the input may be the path of an image, its bytes, a list of those, or pixels of any size.
 
     Example:
         >>> import tempfile, keras, numpy as np
@@ -98,7 +99,7 @@ class Predictor:
         if not isinstance(inputs, Mapping) or set(inputs) != set(wanted):
             given = list(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
             raise ValueError(message(f"inputs by name {sorted(wanted)}", "pass {name: array}", inputs=given))
-        values = {name: _numbers(name, inputs[name]) for name in wanted}
+        values = {name: _numbers(name, self._pixels(name, inputs[name])) for name in wanted}
         single = all(value.ndim == len(wanted[name][0]) - 1 for name, value in values.items())
         batch = {name: value[None] if single else value for name, value in values.items()}
         for name, (shape, _) in wanted.items():
@@ -118,9 +119,21 @@ class Predictor:
             )
         return {name: self._prepared(name, value, wanted[name][1]) for name, value in batch.items()}, single
 
-    def _prepared(self, name: str, value: np.ndarray, dtype: str) -> np.ndarray:
+    def _steps(self, name: str) -> dict[str, Any]:
         before = {} if self.manifest is None else self.manifest.preprocessing.get("before", {})
-        steps = before.get(name, {})
+        return dict(before.get(name, {}))
+
+    def _pixels(self, name: str, value: Any) -> Any:
+        """Image files as pixels, and pixels of another size resized, where the manifest says how; else as it is."""
+        described = self._steps(name).get("image")
+        if described is None:
+            return value
+        from mtl_keras.images import ImageFormat  # with Pillow, which only images need
+
+        return ImageFormat.from_description(described).prepared(value)
+
+    def _prepared(self, name: str, value: np.ndarray, dtype: str) -> np.ndarray:
+        steps = self._steps(name)
         if value.dtype.kind in "iu" and dtype.startswith("float") and ("scale" in steps or "offset" in steps):
             value = value * np.float32(steps.get("scale", 1.0)) + np.float32(steps.get("offset", 0.0))
         with np.errstate(over="ignore", invalid="ignore"):

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from mtl_keras.data.splits import NAMES, Splits, read_split_names
+from mtl_keras.data.splits import NAMES, Splits
 
 
 def test_shares_are_kept_and_nothing_is_lost():
@@ -50,14 +50,6 @@ def test_groups_and_strata_together():
 def test_a_rare_class_goes_to_training():
     strata = np.array([0] * 20 + [1])
     assert Splits(val=0.1, test=0.1).assign(21, strata=strata)[-1] == NAMES.index("train")
-
-
-def test_names_of_splits_in_a_column():
-    assert read_split_names(["train", " Validation", "TEST", "dev", ""], "part").tolist() == [0, 1, 2, 1, -1]
-    with pytest.raises(
-        ValueError, match=r"Expected 'train', 'val' or 'test' in column 'part'\. Received: value='tset'"
-    ):
-        read_split_names(["train", "tset"], "part")
 
 
 @pytest.mark.parametrize("shares", [{"val": 0.6, "test": 0.5}, {"val": -0.1}, {"test": 1.0}])

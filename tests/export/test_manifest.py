@@ -242,7 +242,7 @@ def test_preprocessing_that_a_predictor_would_not_do_is_refused(shop, before, sh
     with pytest.raises(ValueError, match="preprocessing") as error:
         Manifest.of(shop.model, before=before)
     assert text_of(error) == (
-        "Expected preprocessing as 'scale' and 'offset' (finite numbers) and 'pixels' (a remark)."
+        "Expected preprocessing as 'scale', 'offset' (finite numbers), 'pixels' (a remark) and 'image' (a format)."
         f" Received: before={shown!r}. Do put any other step into the graph as a layer."
     )
 

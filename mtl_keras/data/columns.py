@@ -1,0 +1,100 @@
+"""What may be stated of the columns that hold a task's labels."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from mtl_keras.data.kinds import kind_named
+from mtl_keras.errors import message
+
+
+@dataclass(frozen=True)
+class Column:
+    """What a task's labels are in a table. Everything may be left out: it is inferred then.
+
+    Args:
+        kind: `"class"`, `"multilabel"`, `"number"` or `"ordinal"` (never inferred).
+        columns: Names of the columns, default one that is named as the task. Several columns of 0 and 1 are one task of
+            kind `"multilabel"`, with the columns' names as labels.
+        separator: What stands between the labels in a cell of kind `"multilabel"`, default `|` or `;`, whichever
+            occurs. A cell with nothing but a separator has none of the labels; an empty cell is missing.
+        names: The labels that there are, in the order of their ids: for `"ordinal"` from lowest to highest. A label
+            beyond them is a problem. Default those of the training split, sorted.
+        missing: Cells that mean "no label", beside empty ones and NaN, e.g. `("?", "unknown")`.
+        low, high: Smallest and largest number allowed; what lies beyond is a problem. Default none.
+        unit: Name of the numbers' unit, e.g. `"EUR"`.
+
+    Raises:
+        ValueError: The arguments do not go together.
+
+    Example:
+        >>> Column.parse("price:number")
+        ('price', Column(kind='number', columns=('price',), ...))
+        >>> Column.parse("face=smiling+hat:multilabel")[1].columns
+        ('smiling', 'hat')
+    """
+
+    kind: str | None = None
+    columns: tuple[str, ...] | None = None
+    separator: str | None = None
+    names: tuple[str, ...] | None = None
+    missing: tuple[str, ...] = ()
+    low: float | None = None
+    high: float | None = None
+    unit: str = ""
+
+    def __post_init__(self) -> None:
+        for name in ("columns", "names", "missing"):
+            value = getattr(self, name)
+            if value is not None:
+                value = (value,) if isinstance(value, str) else tuple(str(part) for part in value)
+                object.__setattr__(self, name, value)
+        if self.kind is not None:
+            kind_named("of this column", self.kind)
+        several = self.columns is not None and len(self.columns) > 1
+        if several and self.kind not in (None, "multilabel"):
+            raise ValueError(
+                message("one column for a task of this kind", "name one", kind=self.kind, columns=self.columns)
+            )
+        if self.separator is not None and (several or self.kind not in (None, "multilabel") or not self.separator):
+            raise ValueError(
+                message(
+                    "a separator for one column of kind 'multilabel'",
+                    "leave it out",
+                    separator=self.separator,
+                    kind=self.kind,
+                )
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> tuple[str, "Column"]:
+        """Task and column from `[task=]column[+column...][:kind]`, as the command line has it."""
+        name, _, kind = text.rpartition(":") if ":" in text else (text, "", "")
+        task, _, columns = name.rpartition("=")
+        names = tuple(columns.split("+"))
+        if not all(names) or (":" in text and not kind) or ("=" in name and not task):
+            raise ValueError(
+                message("a task as 'colour', 'colour:class' or 'task=column:kind'", "correct it", task=text)
+            )
+        several = len(names) > 1
+        return task or names[0], cls(kind=kind or ("multilabel" if several else None), columns=names)
+
+
+def stated_columns(tasks: Mapping[str, Any] | Sequence[str]) -> dict[str, Column]:
+    """`{task: Column}` from what a user may pass: names, `"name:kind"`, or `{task: kind, Column or None}`.
+
+    Example:
+        >>> {task: column.kind for task, column in stated_columns(["colour", "price:number"]).items()}
+        {'colour': None, 'price': 'number'}
+    """
+    if not isinstance(tasks, Mapping):
+        parsed = [Column.parse(text) for text in ([tasks] if isinstance(tasks, str) else tasks)]
+        if len({task for task, _ in parsed}) < len(parsed):
+            raise ValueError(message("every task once", "leave one out", tasks=[task for task, _ in parsed]))
+        return dict(parsed)
+    stated = {}
+    for task, value in tasks.items():
+        if not isinstance(value, (Column, str, type(None))):
+            raise ValueError(message(f"a kind or a Column for task {task!r}", "pass data.Column(...)", value=value))
+        stated[task] = value if isinstance(value, Column) else Column(kind=value)
+    return stated

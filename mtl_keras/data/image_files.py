@@ -1,0 +1,140 @@
+"""Examples whose images lie in files, and the checks that these files have to pass."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+import numpy as np
+import tensorflow as tf
+
+from mtl_keras.data.decoding import ImageDecoder
+from mtl_keras.data.examples import Example, IndexedExamples
+from mtl_keras.data.paths import FoundFile
+from mtl_keras.data.pixel_store import PixelStore
+from mtl_keras.images import MAX_PIXELS, ImageHeader, UnreadableImage, read_header, read_pixels
+
+Progress = Callable[[str, int, int], None]
+
+
+class ImageFiles:
+    """Image files below a root folder, and how to decode each of them.
+
+    Args:
+        root: The folder.
+        files: Files in it that are there.
+        decoder: What decodes them.
+        headers: Their headers, None for those that Pillow shall read.
+    """
+
+    def __init__(
+        self, root: str, files: Sequence[FoundFile], decoder: ImageDecoder, headers: Sequence[ImageHeader | None]
+    ):
+        self.root, self.files, self.decoder = root, files, decoder
+        with tf.device("CPU:0"):
+            self._paths = tf.constant([file.path for file in files], tf.string)
+            self._plans = tf.constant(decoder.plans(headers))
+
+    def __len__(self) -> int:
+        return len(self.files)
+
+    def read(self, index: tf.Tensor) -> tf.Tensor:
+        """The image of one file, uint8 [height, width, channels]."""
+        path = tf.strings.join([self.root, tf.gather(self._paths, index)], "/")
+        return self.decoder(tf.io.read_file(path), tf.gather(self._plans, index))
+
+    def key(self) -> list[object]:
+        """What the decoded images depend on."""
+        return [self.decoder.format, [(file.path, file.size, file.modified) for file in self.files]]
+
+
+class FileExamples(IndexedExamples):
+    """Examples with one image file each.
+
+    Args:
+        files: The files.
+        which: int64 [N], index into `files`.
+        labels: `{task: array [N, ...]}`.
+        input_name: Name of the input.
+    """
+
+    def __init__(self, files: ImageFiles, which: np.ndarray, labels: Mapping[str, np.ndarray], input_name: str):
+        super().__init__(labels, len(which))
+        self._files, self._input_name = files, input_name
+        with tf.device("CPU:0"):
+            self._which = tf.constant(which, tf.int64)
+
+    def inputs(self, index: tf.Tensor) -> Example:
+        return {self._input_name: self._files.read(tf.gather(self._which, index))}
+
+
+class StoredExamples(IndexedExamples):
+    """Examples with one image each that lies decoded in a store.
+
+    Args:
+        store: The store.
+        which: int64 [N], index into it.
+        labels: `{task: array [N, ...]}`.
+        input_name: Name of the input.
+    """
+
+    takes_batches = True
+
+    def __init__(self, store: PixelStore, which: np.ndarray, labels: Mapping[str, np.ndarray], input_name: str):
+        super().__init__(labels, len(which))
+        self._read, self._input_name = store.reader(), input_name
+        with tf.device("CPU:0"):
+            self._which = tf.constant(which, tf.int64)
+
+    def inputs(self, index: tf.Tensor) -> Example:
+        return {self._input_name: self._read(tf.gather(self._which, index))}
+
+
+def read_headers(
+    root: str, files: Iterable[FoundFile], max_pixels: int = MAX_PIXELS, progress: Progress | None = None
+) -> list[ImageHeader | str]:
+    """The header of every file, or what was expected instead; a file that is known to be wrong is not opened."""
+    files = list(files)
+    found: list[ImageHeader | str] = []
+    for number, file in enumerate(files):
+        if progress is not None:
+            progress("headers", number, len(files))
+        try:
+            found.append(file.wrong or read_header(f"{root}/{file.path}", max_pixels))
+        except UnreadableImage as error:
+            found.append(error.expected)
+    return found
+
+
+def decode_all(files: ImageFiles, store: PixelStore | None = None, progress: Progress | None = None) -> dict[int, str]:
+    """Decode every file as training will, in parallel; keep the images if there is a store.
+
+    Returns:
+        `{index: what was expected}` of files that cannot be decoded.
+    """
+    if store is not None and store.complete:
+        return store.wrong
+    decoded = tf.data.Dataset.range(len(files)).map(files.read, num_parallel_calls=tf.data.AUTOTUNE)
+    images = iter(decoded.prefetch(tf.data.AUTOTUNE))
+    wrong: dict[int, str] = {}
+    for index in range(len(files)):
+        if progress is not None:
+            progress("pixels", index, len(files))
+        # after an error the iterator goes on with the next file
+        try:
+            image = next(images)
+        except tf.errors.OpError as error:
+            wrong[index] = _reason(files, index, error)
+        else:
+            if store is not None:
+                store.pixels[index] = image.numpy()
+    if store is not None:
+        store.wrong = wrong
+        store.finish()
+    return wrong
+
+
+def _reason(files: ImageFiles, index: int, error: Exception) -> str:
+    """Pillow says better what is wrong with a file; what it can read after all is wrong all the same."""
+    try:
+        read_pixels(f"{files.root}/{files.files[index].path}")
+    except UnreadableImage as unreadable:
+        return unreadable.expected
+    return f"an image file that TensorFlow decodes ({str(error).splitlines()[0][-120:]})"

@@ -1,0 +1,61 @@
+"""Decoding in a graph gives what `images` gives, for every kind of file, orientation and way to resize."""
+
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+from test_images import FILES, corners, encoded, turned
+
+from mtl_keras.data.decoding import BY_PILLOW, JPEG, PNG, ImageDecoder
+from mtl_keras.images import RESIZE, ImageFormat, read_header
+
+
+@pytest.mark.parametrize("resize", RESIZE)
+def test_the_graph_says_what_pillow_says(resize):
+    made = ImageFormat(16, 12, resize)
+    decoder = ImageDecoder(made)
+    names = list(FILES)
+    plans = decoder.plans([read_header(FILES[name]) for name in names])
+    dataset = tf.data.Dataset.from_tensor_slices(([FILES[name] for name in names], plans)).map(decoder)
+    for name, image in zip(names, dataset, strict=True):
+        # one grey level of rounding
+        np.testing.assert_allclose(image.numpy().astype(int), made.read(FILES[name]).astype(int), atol=1, err_msg=name)
+
+
+def test_grey_images():
+    made = ImageFormat(8, 8, channels=1)
+    decoder = ImageDecoder(made)
+    for name in ("PNG", "palette BMP"):
+        plan = decoder.plans([read_header(FILES[name])])[0]
+        np.testing.assert_allclose(
+            decoder(FILES[name], plan).numpy().astype(int), made.read(FILES[name]).astype(int), atol=1
+        )
+
+
+def test_every_file_is_read_by_the_fastest_decoder_that_shows_it_right():
+    decoder = ImageDecoder(ImageFormat(4, 4))
+    photo = encoded(corners(400, 300), "JPEG")
+    headers = [read_header(content) for content in (FILES["PNG"], FILES["GIF"], FILES["opaque RGBA PNG"], photo)]
+    assert decoder.plans([*headers, None]).tolist() == [
+        [PNG, 1],
+        [BY_PILLOW, 1],
+        [BY_PILLOW, 1],
+        [JPEG + 3, 1],
+        [BY_PILLOW, 1],
+    ]
+
+
+def test_large_photos_are_decoded_at_a_fraction_of_their_size_and_look_the_same():
+    y, x = np.mgrid[:240, :320] / 40
+    waves = np.stack([np.sin(x), np.cos(y), np.sin(x + y)], axis=-1) * 90 + 128
+    photo = encoded(Image.fromarray(waves.astype(np.uint8)), "JPEG", quality=95)
+    decoder = ImageDecoder(ImageFormat(30, 40))
+    assert decoder.plans([read_header(photo)]).tolist() == [[JPEG + 2, 1]]
+    whole, part = (decoder(photo, [plan, 1]).numpy().astype(int) for plan in (JPEG, JPEG + 2))
+    assert np.abs(whole - part).max() <= 3
+
+
+def test_the_fraction_goes_by_the_upright_size():
+    # 20x30 upright: 9x14 needs 18x28, so no fraction fits; stored, it is 30x20
+    decoder = ImageDecoder(ImageFormat(9, 14))
+    assert decoder.plans([read_header(turned(6))]).tolist() == [[JPEG, 6]]

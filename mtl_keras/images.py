@@ -138,25 +138,32 @@ class ImageFormat:
         return self.resized(read_pixels(source, self.channels, self.background))
 
     def prepared(self, value: Any) -> Any:
-        """What a caller gives as the input of a model: files and pixels of another size brought into this format.
+        """What a caller gives as the input of a model: files and pixels of any size brought into this format.
 
         Args:
-            value: A path or the bytes of a file, a list of those, or uint8 pixels [H, W, channels] or [B, H, W,
-                channels] of any size. Anything else is returned as it is.
+            value: A path or the bytes of a file, pixels uint8 [H, W], [H, W, 1] (grey) or [H, W, 3] (RGB), or several
+                of either, in a list or as pixels [B, H, W, 1 or 3]. Anything else is returned as it is.
+
+        Returns:
+            uint8 [height, width, channels], or [B, height, width, channels] for several.
 
         Raises:
             UnreadableImage: A file cannot be read.
         """
-        if isinstance(value, (str, PathLike, bytes)):
-            return self.read(value)
-        if isinstance(value, (list, tuple)) and value and isinstance(value[0], (str, PathLike, bytes)):
-            return np.stack([self.read(one) for one in value])
-        if isinstance(value, np.ndarray) and value.dtype == np.uint8 and value.shape[-1:] == (self.channels,):
-            if value.ndim == 3 and value.shape != self.shape:
-                return self.resized(value)
-            if value.ndim == 4 and value.shape[1:] != self.shape and len(value):
-                return np.stack([self.resized(one) for one in value])
-        return value
+        several = isinstance(value, (list, tuple)) or (isinstance(value, np.ndarray) and value.ndim == 4)
+        examples = list(value) if several else [value]
+        if not examples or not all(map(_is_image, examples)):
+            return value
+        made = [self.of_pixels(one) if isinstance(one, np.ndarray) else self.read(one) for one in examples]
+        return np.stack(made) if several else made[0]
+
+    def of_pixels(self, pixels: np.ndarray) -> np.ndarray:
+        """Pixels uint8 [H, W], [H, W, 1] or [H, W, 3] of any size as uint8 [height, width, channels]."""
+        if pixels.shape == self.shape:
+            return pixels
+        flat = pixels[:, :, 0] if pixels.ndim == 3 and pixels.shape[2] == 1 else pixels
+        coloured = np.asarray(Image.fromarray(flat).convert("L" if self.channels == 1 else "RGB"))
+        return self.resized(coloured.reshape(*pixels.shape[:2], self.channels))
 
     def resized(self, pixels: np.ndarray) -> np.ndarray:
         """An image uint8 [H, W, channels] of any size as uint8 [height, width, channels]."""
@@ -228,6 +235,13 @@ def read_pixels(
                 "an image file that is whole", "replace the file", **_named(source), error=str(error)[:200]
             ) from error
     return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def _is_image(value: Any) -> bool:
+    if not isinstance(value, np.ndarray):
+        return isinstance(value, (str, PathLike, bytes))
+    shaped = value.ndim == 2 or (value.ndim == 3 and value.shape[2] in (1, 3))
+    return value.dtype == np.uint8 and shaped and value.size > 0
 
 
 def _eight_bits(image: Image.Image) -> Image.Image:

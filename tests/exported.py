@@ -51,7 +51,9 @@ def make_shop_model() -> keras.Model:
 def export_shop(folder: Path) -> Shop:
     """The model as `<folder>/1/`."""
     model = make_shop_model()
-    version = mtl.export.write_version(model, folder, before={"scale": SCALE}, metrics={"zest_accuracy": 0.5})
+    version = mtl.export.write_version(
+        model, folder, before={"scale": SCALE, "image": {"resize": "pad"}}, metrics={"zest_accuracy": 0.5}
+    )
     images = np.random.default_rng(0).integers(0, 256, (3, 8, 8, 3), dtype=np.uint8)
     outputs = model(images.astype("float32") * np.float32(SCALE))
     return Shop(model, version, images, {name: np.asarray(value) for name, value in outputs.items()})

@@ -6,15 +6,17 @@ from typing import Any
 
 import typer
 
-from mtl_keras.cli import bench, evaluate, export, inspect, list_
+from mtl_keras.cli import bench, demo_page, evaluate, export, inspect, list_, predict
 
 # name, function whose docstring and annotations are the help
 COMMANDS: dict[str, Callable[..., Any]] = {
     "bench": bench.bench,
+    "demo-page": demo_page.demo_page,
     "evaluate": evaluate.evaluate,
     "export": export.export,
     "inspect": inspect.inspect,
     "list": list_.list_,
+    "predict": predict.predict,
 }
 
 app = typer.Typer(

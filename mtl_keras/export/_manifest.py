@@ -14,6 +14,7 @@ from typing import Any
 
 import mtl_keras
 from mtl_keras.errors import message
+from mtl_keras.export._image_inputs import complete_format
 from mtl_keras.export._manifest_checks import SCHEMA, is_before, wrong_part
 
 NAME = "manifest.json"
@@ -29,9 +30,8 @@ class Manifest:
         inputs: `{name: {"shape": [...], "dtype": ...}}`, without the batch axis; -1 for a free side.
         tasks: `{task: {"kind", "shape", ...}}` in output order, with `labels`, `thresholds` or `units` as the kind has
             them; kind `"values"` where nothing is known.
-        preprocessing: `{"before": {input: {"scale", "offset", "pixels", "image"}}, "in_graph": {...}}`: what a caller
-            does to whole-number pixels (`x * scale + offset`), how image files become pixels (`ImageFormat.describe`),
-            and what the graph does.
+        preprocessing: `{"before": {input: {...}}, "in_graph": {...}}`: what a caller does to image files and to
+            whole-number pixels, see `of`, and what the graph does.
         signatures: `{signature: [tasks]}`.
         files: `{path in the folder: {"bytes": n, "sha256": ...}}`.
         parity: `{artefact: {task: largest error against the Keras model}}`.
@@ -64,8 +64,10 @@ class Manifest:
 
         Args:
             model: A functional model with dict outputs; a MultiTaskModel's heads describe their tasks.
-            before: What a caller does to the inputs: `{"scale": 1 / 255}` (and `"offset"`, and `"pixels"`, a remark for
-                people), or `{input name: {...}}` where there are several inputs.
+            before: What a caller does to the inputs, or `{input name: {...}}` where there are several. `"image"`: what
+                image files become, `{"resize": "fit", "fill" or "pad", ...}`, see `mtl_keras.images.ImageFormat`; size
+                and channels are the input's own. `"scale"` and `"offset"`: whole-number pixels become
+                `x * scale + offset`. `"pixels"`: a remark for people.
             metrics: Metrics on test data.
 
         Raises:
@@ -83,7 +85,7 @@ class Manifest:
             parameters=int(sum(layer.count_params() for layer in model.layers)),
             inputs=inputs,
             tasks=tasks,
-            preprocessing={"before": _by_input(before, list(inputs)), "in_graph": in_graph},
+            preprocessing={"before": _by_input(before, inputs), "in_graph": in_graph},
             signatures={"all_tasks": list(tasks), **{f"task_{name}": [name] for name in tasks}},
             metrics={name: _finite(value) for name, value in (metrics or {}).items()},
             versions={"mtl_keras": mtl_keras.__version__} | _versions("keras", "tensorflow", "ai-edge-litert", "numpy"),
@@ -174,23 +176,28 @@ def _sides(tensor: Any) -> list[int]:
     return [-1 if side is None else int(side) for side in tensor.shape[1:]]
 
 
-def _by_input(before: Mapping[str, Any] | None, inputs: list[str]) -> dict[str, dict[str, Any]]:
+def _by_input(before: Mapping[str, Any] | None, inputs: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     before = dict(before or {})
-    if before and not set(before) <= set(inputs) and len(inputs) == 1:
-        before = {inputs[0]: before}
+    # an input may be called like a step
+    if before and len(inputs) == 1 and (not set(before) <= set(inputs) or is_before(before)):
+        before = {next(iter(inputs)): before}
     if not set(before) <= set(inputs):
-        raise ValueError(message(f"preprocessing by input name {inputs}", "pass {input name: {...}}", before=before))
+        raise ValueError(
+            message(f"preprocessing by input name {list(inputs)}", "pass {input name: {...}}", before=before)
+        )
     checked = {}
     for name, steps in before.items():
         if not is_before(steps):
             raise ValueError(
                 message(
-                    "preprocessing as 'scale', 'offset' (finite numbers), 'pixels' (a remark) and 'image' (a format)",
+                    "preprocessing as 'image' (a format), 'scale' and 'offset' (finite numbers), 'pixels' (a remark)",
                     "put any other step into the graph as a layer",
                     before={name: steps},
                 )
             )
         checked[name] = dict(steps)
+        if "image" in steps:
+            checked[name]["image"] = complete_format(name, inputs[name]["shape"], steps["image"])
     return checked
 
 

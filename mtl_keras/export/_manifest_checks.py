@@ -104,13 +104,12 @@ def _is_shape(value: Any) -> bool:
 
 
 def _is_image(value: Any) -> bool:
-    """Whether these are the parts of an `images.ImageFormat`, which checks their values itself."""
-    sizes = ("height", "width", "channels", "background")
+    """Whether these are arguments of `images.ImageFormat`, which checks their values itself."""
     return (
         _is_dict(value)
-        and set(value) == {*sizes, "resize"}
-        and all(_is_count(value[key]) for key in sizes)
-        and _is_text(value["resize"])
+        and bool(value)
+        and set(value) <= {"height", "width", "channels", "resize", "background"}
+        and all(_is_text(part) if key == "resize" else _is_count(part) for key, part in value.items())
     )
 
 

@@ -1,4 +1,7 @@
-"""Predictor: answers by task name from any artefact. For .tflite files it imports NumPy and ai-edge-litert only."""
+"""Predictor: answers by task name from any artefact.
+
+For .tflite files it imports NumPy and ai-edge-litert only, and Pillow where it is given image files.
+"""
 
 from collections.abc import Mapping
 from os import PathLike
@@ -9,12 +12,13 @@ import numpy as np
 
 from mtl_keras.errors import message
 from mtl_keras.export._find import artefacts, manifest_of
+from mtl_keras.export._image_inputs import as_array
 from mtl_keras.export._results import read_output
 from mtl_keras.export._runtimes import ALL_TASKS, SERVING, open_runtime
 
 
 class Predictor:
-    """Run an exported model on arrays and get named answers.
+    """Run an exported model on image files or arrays and get named answers.
 
     Args:
         path: A version folder or its manifest.json (`model.tflite` is used, or else another .tflite file, the
@@ -27,9 +31,10 @@ class Predictor:
     Raises:
         ValueError: A file is missing, damaged or changed, or the task is unknown.
 
-    The recorded preprocessing is repeated: where the manifest says `{"scale": s, "offset": o}` of an input, whole
-    numbers become `x * s + o`; floats are taken as they are. Where it says how image files become pixels (models that
-    were trained on files), the input may be the path of an image, its bytes, a list of those, or pixels of any size.
+    The recorded preprocessing is repeated. Image files come out as a person sees them, in the recorded size, resize
+    mode and channels (where nothing is recorded: the input's own, scaled to fit); so do uint8 pixels of any size where
+    they are recorded. Where the manifest says `{"scale": s, "offset": o}` of an input, whole numbers become
+    `x * s + o`; floats are taken as they are.
 
     Example:
         >>> import tempfile, keras, numpy as np
@@ -63,7 +68,9 @@ class Predictor:
         """Named answers.
 
         Args:
-            inputs: One example, or a batch: an array for models with one input, else `{input name: array}`.
+            inputs: One example or a batch, for models with one input by itself, else as `{input name: ...}`. An example
+                is an image file (a path, or the bytes of a file) or an array; a batch is a list of files or images, or
+                one array.
 
         Returns:
             `{task: result}` for one example, a list of those for a batch. A result has, by kind of task: `label`,
@@ -71,7 +78,7 @@ class Predictor:
             `unit` (numbers); `values` (anything else).
 
         Raises:
-            ValueError: An input has another name or shape, is no number or not finite.
+            ValueError: An input has another name or shape, is no number or not finite, or a file is no image.
         """
         batch, single = self._batch(inputs)
         outputs = self._run(batch)
@@ -99,7 +106,10 @@ class Predictor:
         if not isinstance(inputs, Mapping) or set(inputs) != set(wanted):
             given = list(inputs) if isinstance(inputs, Mapping) else type(inputs).__name__
             raise ValueError(message(f"inputs by name {sorted(wanted)}", "pass {name: array}", inputs=given))
-        values = {name: _numbers(name, self._pixels(name, inputs[name])) for name in wanted}
+        values = {
+            name: _numbers(name, as_array(name, inputs[name], shape, self._before(name)))
+            for name, (shape, _) in wanted.items()
+        }
         single = all(value.ndim == len(wanted[name][0]) - 1 for name, value in values.items())
         batch = {name: value[None] if single else value for name, value in values.items()}
         for name, (shape, _) in wanted.items():
@@ -119,21 +129,12 @@ class Predictor:
             )
         return {name: self._prepared(name, value, wanted[name][1]) for name, value in batch.items()}, single
 
-    def _steps(self, name: str) -> dict[str, Any]:
-        before = {} if self.manifest is None else self.manifest.preprocessing.get("before", {})
-        return dict(before.get(name, {}))
-
-    def _pixels(self, name: str, value: Any) -> Any:
-        """Image files as pixels, and pixels of another size resized, where the manifest says how; else as it is."""
-        described = self._steps(name).get("image")
-        if described is None:
-            return value
-        from mtl_keras.images import ImageFormat  # with Pillow, which only images need
-
-        return ImageFormat.from_description(described).prepared(value)
+    def _before(self, name: str) -> Mapping[str, Any]:
+        """The recorded preprocessing of an input."""
+        return {} if self.manifest is None else self.manifest.preprocessing.get("before", {}).get(name, {})
 
     def _prepared(self, name: str, value: np.ndarray, dtype: str) -> np.ndarray:
-        steps = self._steps(name)
+        steps = self._before(name)
         if value.dtype.kind in "iu" and dtype.startswith("float") and ("scale" in steps or "offset" in steps):
             value = value * np.float32(steps.get("scale", 1.0)) + np.float32(steps.get("offset", 0.0))
         with np.errstate(over="ignore", invalid="ignore"):

@@ -1,7 +1,7 @@
 """What a prediction says, by kind of task."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
@@ -75,3 +75,15 @@ def read_output(about: Mapping[str, Any], values: np.ndarray, top: int) -> Any:
         numbers, units = [float(value) for value in values], list(about["units"])
         return ValueResult(numbers[0], units[0]) if len(numbers) == 1 else ValueResult(numbers, units)
     return ArrayResult(values)
+
+
+def as_plain(result: Any) -> dict[str, Any]:
+    """A result in JSON's types.
+
+    Example:
+        >>> as_plain(ValueResult(3.5, "EUR"))
+        {'value': 3.5, 'unit': 'EUR'}
+    """
+    if isinstance(result, ArrayResult):
+        return {"values": result.values.tolist()}
+    return asdict(result)

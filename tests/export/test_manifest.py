@@ -36,7 +36,12 @@ def test_it_says_what_the_model_is(shop):
         "age_group": {"kind": "ordinal", "shape": [3], "labels": ["young", "middle", "old"]},
     }
     assert list(manifest.tasks) == ["zest", "tags", "price", "body", "age_group"]
-    assert manifest.preprocessing["before"] == {"image": {"scale": 1 / 255}}
+    assert manifest.preprocessing["before"] == {
+        "image": {
+            "scale": 1 / 255,
+            "image": {"height": 8, "width": 8, "channels": 3, "resize": "pad", "background": 255},
+        }
+    }
     assert manifest.signatures == {
         "all_tasks": list(manifest.tasks),
         **{f"task_{task}": [task] for task in manifest.tasks},
@@ -236,13 +241,16 @@ def test_damaged_bytes_end_in_a_clear_error_or_in_a_manifest(shop, tmp_path):
         ({"scale": math.inf}, {"image": {"scale": math.inf}}),
         ({"scale": True}, {"image": {"scale": True}}),
         ({"sharpen": 2}, {"image": {"sharpen": 2}}),
+        ({"image": {"size": 8}}, {"image": {"size": 8}}),
+        ({"image": {"height": 8.0}, "scale": 2}, {"image": {"image": {"height": 8.0}, "scale": 2}}),
+        ({"image": {}, "scale": 2}, {"image": {"image": {}, "scale": 2}}),
     ],
 )
 def test_preprocessing_that_a_predictor_would_not_do_is_refused(shop, before, shown):
     with pytest.raises(ValueError, match="preprocessing") as error:
         Manifest.of(shop.model, before=before)
     assert text_of(error) == (
-        "Expected preprocessing as 'scale', 'offset' (finite numbers), 'pixels' (a remark) and 'image' (a format)."
+        "Expected preprocessing as 'image' (a format), 'scale' and 'offset' (finite numbers), 'pixels' (a remark)."
         f" Received: before={shown!r}. Do put any other step into the graph as a layer."
     )
 

@@ -17,10 +17,8 @@ import tensorflow as tf
 
 import mtl_keras as mtl
 from mtl_keras import distribute
-from mtl_keras.analysis import score_logs
+from mtl_keras.analysis import RunReport, draw_predictions, draw_training, results_table, score_logs
 from pipelines.multi_fashion import dataset
-from pipelines.multi_fashion.figures import draw_predictions, draw_training
-from pipelines.multi_fashion.report import summary_table, write_report
 
 BEFORE = {"scale": 1 / 255, "pixels": "grey, 0..255, 36x36"}
 TRUNKS = {
@@ -67,12 +65,13 @@ def main(arguments: list[str] | None = None) -> Path:
     print("Exporting, and comparing every output with the Keras model ...")
     shared, separate = mtl.export.compare_with_single_tasks(model)
     images, labels = next(iter(test.unbatch().batch(12)))
-    rows = summary_table(found, overall, shared, separate)
+    rows = results_table(found, overall, shared, separate)
 
     def extras(folder: Path, manifest: Any) -> None:
-        draw_predictions(folder / "predictions.png", model, images, labels, splits.labels)
-        draw_training(folder / "training.png", history.history, model.task_names)
-        write_report(folder / "report.md", rows, manifest, vars(options), seconds, history.history)
+        draw_predictions(folder / "predictions.png", model, images, labels, grey="gray_r")
+        draw_training(folder / "training.png", history.history, dict.fromkeys(model.task_names, "accuracy"))
+        report = RunReport("Multi-Fashion", rows, history.history, seconds, vars(options))
+        report.write(folder / "report.md", manifest)
 
     version = mtl.export.write_version(
         model,

@@ -1,6 +1,6 @@
 """Data: from anyone's labels to balanced batches, with labels that are partly there."""
 
-from mtl_keras.data import augment
+from mtl_keras.data import augment, tfrecord
 from mtl_keras.data.arrays import from_arrays
 from mtl_keras.data.columns import Column
 from mtl_keras.data.csv_files import from_csv
@@ -12,6 +12,7 @@ from mtl_keras.data.order import EpochOrder
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import Splits
 from mtl_keras.data.stages import Augment, Batching
+from mtl_keras.data.tfrecord import from_tfrecord, write_tfrecord
 
 __all__ = [
     "KINDS",
@@ -35,4 +36,7 @@ __all__ = [
     "from_arrays",
     "from_csv",
     "from_directory",
+    "from_tfrecord",
+    "tfrecord",
+    "write_tfrecord",
 ]

@@ -66,7 +66,7 @@ def from_arrays(
         kind = (kinds or {}).get(task) or infer_kind(values)
         kind_named(task, kind)
         given = (names or {}).get(task)
-        made[task], encoded[task], unseen[task] = _encode(task, values, kind, given, ids == 0)
+        made[task], encoded[task], unseen[task] = encode(task, values, kind, given, ids == 0)
     examples = {
         split: ArrayExamples(
             {name: values[ids == index] for name, values in inputs.items()},
@@ -121,7 +121,7 @@ def _split(splits: Splits, count: int, columns: Mapping[str, np.ndarray], labels
     return splits.assign(count, groups, strata)
 
 
-def _encode(
+def encode(
     task: str, values: np.ndarray, kind: str, names: Sequence[str] | None, training: np.ndarray
 ) -> tuple[LabelKind, np.ndarray, int]:
     """The kind, the labels as the kind stores them, and how many labels are outside the vocabulary."""

@@ -1,8 +1,8 @@
 """TFRecord files read frame by frame and checked, so that every byte of them is accounted for.
 
-A file is a row of frames: the record's length (uint64, little-endian), its masked CRC-32C (uint32), the record, and its
-masked CRC-32C. TensorFlow's own reader stops at the first wrong frame and does not say which record it was; this one says
-it, and goes on behind a record that is damaged but has kept its length.
+A file is a row of frames: the record's length (uint64, little-endian), its masked CRC-32C (uint32), the record, and
+its masked CRC-32C. TensorFlow's own reader stops at the first wrong frame and does not say which record it was; this
+one says it, and goes on behind a record that is damaged but has kept its length.
 
 Source of the format: the TensorFlow guide "TFRecord and tf.train.Example"; CRC-32C: Castagnoli et al., IEEE Trans.
 Communications 1993.

@@ -12,6 +12,7 @@ from mtl_keras.data.tfrecord.features import Feature
 from mtl_keras.data.tfrecord.frames import Frame, frames
 from mtl_keras.data.tfrecord.problems import RecordProblem
 
+_AT_ONCE = 256
 # the lists of a feature by the dtype of what they hold
 _LISTS = {"int64_list": tf.int64, "float_list": tf.float32, "bytes_list": tf.string}
 
@@ -54,6 +55,7 @@ class Scanner:
     def __init__(self, inputs: Mapping[str, Feature], labels: Sequence[str]):
         self.inputs = dict(inputs)
         self.labels = list(labels)
+        self._stored = {feature.feature or name: feature.stored for name, feature in inputs.items()}
         # type of the list and number of values by feature, from the first record that has the feature
         self.kept: dict[str, tuple[str, int]] = {}
 
@@ -64,6 +66,7 @@ class Scanner:
             ValueError: The file cannot be opened.
         """
         found = ScannedFile(path, labels={name: [] for name in self.labels}, facts={name: [] for name in self.inputs})
+        waiting: list[bytes] = []
         for frame in frames(path):
             found.frames += 1
             if frame.record is None:
@@ -71,7 +74,34 @@ class Scanner:
                 found.problems.append(RecordProblem(path, frame.number, "", frame.damage, rest=frame.ends))
                 continue
             self._take_in(found, frame)
+            waiting.append(frame.record)
+            if len(waiting) == _AT_ONCE:
+                self._parse(found, waiting)
+                waiting.clear()
+        self._parse(found, waiting)
+        found.problems.sort(key=lambda problem: problem.record)
         return found
+
+    def _parse(self, found: ScannedFile, records: list[bytes]) -> None:
+        """Let TensorFlow's own parser, which training uses, read the last records that were taken in: it is stricter."""
+        first = len(found.numbers) - len(records)
+        rows = [row for row in range(len(records)) if found.usable[first + row]]
+        if not rows or self._parses([records[row] for row in rows]):
+            return
+        for row in rows:
+            if not self._parses([records[row]]):
+                found.usable[first + row] = False
+                number = found.numbers[first + row]
+                found.problems.append(
+                    RecordProblem(found.path, number, "", "a tf.train.Example", f"{len(records[row])} bytes")
+                )
+
+    def _parses(self, records: list[bytes]) -> bool:
+        try:
+            tf.io.parse_example(records, self._stored)
+        except tf.errors.InvalidArgumentError:
+            return False
+        return True
 
     def _take_in(self, found: ScannedFile, frame: Frame) -> None:
         record = frame.record or b""
@@ -102,14 +132,15 @@ class Scanner:
                 value = stored[1] if feature.stored.shape else stored[1][0]
                 facts[name], wrong = feature.look(value)
             if wrong:
-                return (key, wrong, _shown(stored)), labels, facts
+                return (key, wrong, _shown((stored[0], len(stored[1])))), labels, facts
         for key in self.labels:
             kind, values = _values(features, key)
             if not len(values):
                 continue
             first = self.kept.setdefault(key, (kind, len(values)))
             if first != (kind, len(values)):
-                return (key, f"{first[1]} values as {first[0]}, as in the records before", _shown((kind, values))), {}, facts
+                expected = f"{_shown(first)}, as in the records before"
+                return (key, expected, _shown((kind, len(values)))), {}, facts
             labels[key] = np.asarray(values) if kind != "bytes_list" else list(values)
         return None, labels, facts
 
@@ -129,10 +160,9 @@ def _misfit(stored: tuple[str, Any], wanted: tf.io.FixedLenFeature) -> str:
     count = int(np.prod(wanted.shape))
     if kind and _LISTS[kind] == wanted.dtype and len(values) == count:
         return ""
-    name = next(name for name, dtype in _LISTS.items() if dtype == wanted.dtype)
-    return f"{count} value{'s' if count > 1 else ''} as {name}"
+    return _shown((next(name for name, dtype in _LISTS.items() if dtype == wanted.dtype), count))
 
 
-def _shown(stored: tuple[str, Any]) -> str:
-    kind, values = stored
-    return f"{len(values)} as {kind}" if kind else "nothing"
+def _shown(stored: tuple[str, int]) -> str:
+    kind, count = stored
+    return f"{count} value{'' if count == 1 else 's'} as {kind}" if kind else "nothing"

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_keras.data.kinds import KINDS, LabelKind
-from mtl_keras.data.tfrecord.features import WAYS, Feature, from_description
+from mtl_keras.data.tfrecord.features import WAYS, Writable, from_description
 from mtl_keras.errors import message
 
 NAME = "dataset.json"
@@ -26,7 +26,7 @@ class Schema:
         before: What is done to the inputs before the model sees them, see `Source`.
     """
 
-    inputs: dict[str, Feature]
+    inputs: dict[str, Writable]
     kinds: dict[str, LabelKind]
     files: dict[str, dict[str, int]]
     before: dict[str, dict[str, Any]]

@@ -2,17 +2,17 @@
 
 import re
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from glob import glob
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tensorflow as tf
 
 from mtl_keras.data.arrays import encode
 from mtl_keras.data.columns import Column, stated_columns
-from mtl_keras.data.kinds import LabelKind
+from mtl_keras.data.kinds import LabelKind, NumberKind
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import NAMES, Splits
 from mtl_keras.data.tfrecord.examples import RecordExamples, RecordFiles
@@ -46,8 +46,8 @@ def from_tfrecord(
             them, or `{"train": ..., "val": ..., "test": ...}`. Files that end in `.gz` are unpacked.
         features: `{input: how it is stored}`: `tfrecord.ImageFile(64)` for encoded images of any size, which become
             64x64; `tf.io.FixedLenFeature` or `tfrecord.Numbers` for numbers, `tfrecord.Raw` for the bytes of arrays.
-        tasks: Names of features, `"feature:kind"` texts, or `{task: Column, kind or None}`, as in `from_csv`. Labels are
-            whole numbers, floats or texts; several values in one feature, or several features, are one task of
+        tasks: Names of features, `"feature:kind"` texts, or `{task: Column, kind or None}`, as in `from_csv`. Labels
+            are whole numbers, floats or texts; several values in one feature, or several features, are one task of
             attributes. A feature that a record lacks, or that is empty, is a missing label.
         splits: How to divide the records, unless `pattern` does; default 10 % each for val and test at random. `column`
             and `group` are names of features.
@@ -66,7 +66,7 @@ def from_tfrecord(
             as it should be; a task has no label in a split.
 
     Example:
-        >>> import tempfile, mtl_keras as mtl
+        >>> import tempfile, tensorflow as tf, mtl_keras as mtl
         >>> file = tempfile.NamedTemporaryFile(suffix=".tfrecord")
         >>> with tf.io.TFRecordWriter(file.name) as writer:
         ...     for number in range(20):
@@ -85,10 +85,10 @@ def from_tfrecord(
         assert schema is not None
         if features is not None or tasks is not None or splits is not None:
             raise ValueError(
-                message("nothing but the folder, which says what it holds", "leave the rest out", folder=fspath(pattern))
+                message("the folder alone, which says what it holds", "leave the rest out", folder=fspath(pattern))
             )
         paths = {split: [fspath(Path(pattern, name)) for name in names] for split, names in schema.files.items()}
-        inputs: dict[str, Feature] = schema.inputs
+        inputs: Mapping[str, Feature] = schema.inputs
         columns = {task: _column(kind) for task, kind in schema.kinds.items()}
     else:
         schema = None
@@ -129,8 +129,11 @@ def _source(
     for task, column in records.columns.items():
         labels = records.labels(task)
         if schema is None:
-            made = encode(task, labels, column.kind, column.names, training)
+            several = column.columns if column.columns and len(column.columns) > 1 else None
+            made = encode(task, labels, column.kind or "number", column.names or several, training)
             kinds[task], encoded[task], unseen[task] = made
+            if isinstance(kinds[task], NumberKind):
+                kinds[task] = replace(kinds[task], unit=column.unit)  # type: ignore[call-arg]
         else:
             kinds[task] = schema.kinds[task]
             encoded[task] = as_stored(kinds[task], labels)
@@ -160,36 +163,42 @@ def _column(kind: LabelKind) -> Column:
 
 def _paths(pattern: Any) -> dict[str, list[str]]:
     """`{split: files}` from what a user may pass; the split "" is to be divided."""
-    if isinstance(pattern, Mapping):
-        unknown = [split for split in pattern if split not in NAMES]
-        if unknown or not pattern:
-            raise ValueError(message(f"splits among {list(NAMES)}", "correct the keys", splits=list(pattern)))
-        return {split: _found(pattern[split]) for split in NAMES if split in pattern}
-    return {"": _found(pattern)}
+    if not isinstance(pattern, Mapping):
+        pattern = {"": pattern}
+    elif not pattern or any(split not in NAMES for split in pattern):
+        raise ValueError(message(f"splits among {list(NAMES)}", "correct the keys", splits=list(pattern)))
+    found = {split: _found(patterns) for split, patterns in pattern.items()}
+    _refuse_gaps([path for files in found.values() for path, by_name in files.items() if not by_name])
+    return {split: list(files) for split, files in found.items()}
 
 
-def _found(patterns: Any) -> list[str]:
-    """Files behind one pattern or several, sorted, each once; rows of numbered files have to be whole."""
-    listed = [patterns] if isinstance(patterns, (str, PathLike)) else list(patterns)
-    found: list[str] = []
-    for pattern in map(fspath, listed):
-        matching = sorted(path for path in glob(pattern) if Path(path).is_file())
+def _found(patterns: Any) -> dict[str, bool]:
+    """Files behind one pattern or several, in order, and whether each was called by its name."""
+    found: dict[str, bool] = {}
+    for given in [patterns] if isinstance(patterns, (str, PathLike)) else list(patterns):
+        pattern = fspath(given)
+        by_name = Path(pattern).is_file()
+        matching = [pattern] if by_name else sorted(path for path in glob(pattern) if Path(path).is_file())
         if not matching:
             raise ValueError(message("TFRecord files", "correct the pattern", pattern=pattern, files=0))
-        found += [path for path in matching if path not in found]
+        found |= {path: by_name for path in matching if path not in found}
+    return found
+
+
+def _refuse_gaps(paths: Sequence[str]) -> None:
+    """Rows of numbered files that a pattern stands for have to be whole."""
     rows: dict[tuple[str, ...], set[int]] = {}
-    for path in found:
+    for path in paths:
         if numbered := _SHARD.fullmatch(path):
             rows.setdefault((numbered[1], numbered[3], numbered[4]), set()).add(int(numbered[2]))
     for (start, count, end), numbers in rows.items():
         missing = sorted(set(range(int(count))) - numbers)
-        if missing and len(listed) < len(found):  # a pattern means all of them, a list those that it names
+        if missing:
             raise ValueError(
                 message(
                     f"all {int(count)} files of the row",
-                    "add the file, or list those that are to be read",
+                    "add the file, or pass a list of those that are to be read",
                     missing=f"{start}-{missing[0]:05d}-of-{count}{end}",
                     found=len(numbers),
                 )
             )
-    return found

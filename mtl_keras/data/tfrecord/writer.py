@@ -13,7 +13,7 @@ from mtl_keras.data.examples import Examples
 from mtl_keras.data.kinds import LabelKind
 from mtl_keras.data.order import fixed_key
 from mtl_keras.data.source import Source
-from mtl_keras.data.tfrecord.features import Feature, Numbers, Png, Raw
+from mtl_keras.data.tfrecord.features import Numbers, Png, Raw, Writable
 from mtl_keras.data.tfrecord.schema import Schema
 from mtl_keras.errors import message
 
@@ -85,7 +85,7 @@ def write_tfrecord(
     return {split: [target / name for name in names] for split, names in files.items()}
 
 
-def _way(spec: tf.TensorSpec, images: str) -> Feature:
+def _way(spec: tf.TensorSpec, images: str) -> Writable:
     shape, dtype = tuple(spec.shape.as_list()), spec.dtype.name
     if None in shape:
         raise ValueError(message("inputs of one known shape", "resize or pad them first", shape=shape))
@@ -97,7 +97,7 @@ def _way(spec: tf.TensorSpec, images: str) -> Feature:
 def _write_split(
     split: str,
     examples: Examples,
-    inputs: Mapping[str, Feature],
+    inputs: Mapping[str, Writable],
     kinds: Mapping[str, LabelKind],
     folder: Path,
     shards: int | None,
@@ -119,7 +119,7 @@ def _write_split(
     return counts
 
 
-def _records(examples: Examples, inputs: Mapping[str, Feature], kinds: Mapping[str, LabelKind]) -> Iterator[bytes]:
+def _records(examples: Examples, inputs: Mapping[str, Writable], kinds: Mapping[str, LabelKind]) -> Iterator[bytes]:
     for _, example in examples.ordered(fixed_key(), shuffle=False).prefetch(64):
         values = {name: value.numpy() for name, value in example.items()}
         features = {name: way.write(values[name]) for name, way in inputs.items()}

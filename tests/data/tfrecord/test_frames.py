@@ -112,7 +112,7 @@ def test_fuzz_every_record_is_given_or_reported(tmp_path):
     rng = np.random.default_rng(0)
     file = tmp_path / "a.tfrecord"
     content = Path(write(file, RECORDS)).read_bytes()
-    for _ in range(300):
+    for turn in range(400):
         data = bytearray(content)
         for _ in range(rng.integers(1, 4)):
             kind, at = rng.integers(4), int(rng.integers(len(data)))
@@ -134,9 +134,9 @@ def test_fuzz_every_record_is_given_or_reported(tmp_path):
             assert read == len(data)  # cut exactly between two records
         if whole and not any(frame.damage for frame in found):
             assert given == RECORDS[: len(given)] or len(given) != len(RECORDS)
-        # TensorFlow's own reader finds no record that was not given
-        theirs = []
+        if turn % 10:
+            continue
+        theirs = []  # TensorFlow's own reader finds no record that was not given
         with contextlib.suppress(tf.errors.DataLossError):
-            for record in tf.data.TFRecordDataset(str(file)):
-                theirs.append(record.numpy())
+            theirs.extend(record.numpy() for record in tf.data.TFRecordDataset(str(file)))
         assert theirs == given[: len(theirs)]

@@ -83,7 +83,7 @@ class Scanner:
         return found
 
     def _parse(self, found: ScannedFile, records: list[bytes]) -> None:
-        """Let TensorFlow's own parser, which training uses, read the last records that were taken in: it is stricter."""
+        """Let TensorFlow's own parser, which training uses and which is stricter, read the last records taken in."""
         first = len(found.numbers) - len(records)
         rows = [row for row in range(len(records)) if found.usable[first + row]]
         if not rows or self._parses([records[row] for row in rows]):

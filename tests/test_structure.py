@@ -39,7 +39,9 @@ ALLOWED = {
         "errors", "registry", "tasks", "gradients", "weightings", "training", "models", "analysis", "distribute",
         "optimizers",
     },
-    "export": {"errors", "quiet", "graph", "registry", "tasks", "models", "analysis", "data", "images"},
+    "export": {
+        "errors", "quiet", "graph", "registry", "tasks", "training", "models", "analysis", "data", "images",
+    },
 }  # fmt: skip
 # the only places that may name tf.distribute
 DISTRIBUTION = ("mtl_keras/gradients/replicas.py", "mtl_keras/distribute")

@@ -16,7 +16,7 @@ from mtl_keras.export._inference_graph import inference_graph, task_graph
 from mtl_keras.export._manifest import Manifest
 from mtl_keras.export._metadata import with_metadata
 from mtl_keras.export._parity import check_signatures, named_inputs, parity
-from mtl_keras.export._pixels import Steps, checked_pixels, scaled_inputs, to_pixels
+from mtl_keras.export._pixels import Steps, pixel_steps, scaled_inputs, to_pixels
 from mtl_keras.export._presets import Preset, preset
 from mtl_keras.export._runtimes import open_runtime
 
@@ -82,7 +82,7 @@ def litert(
     whole = inference_graph(model)
     plain = whole if tasks is None else task_graph(whole, *_checked_tasks(tasks, list(whole.output)))
     manifest = Manifest.of(model, before)
-    steps = _pixel_steps(manifest, plain) if pixels else {}
+    steps = pixel_steps(manifest.preprocessing["before"], plain) if pixels else {}
     compared, shown = plain if not steps else scaled_inputs(plain, steps), None
     if kind.calibrated:
         shown = _calibrate(kind, model, calibration, examples, seed)
@@ -105,11 +105,6 @@ def _check_batch_size(batch_size: int | None, kind: Preset) -> None:
             )
     elif isinstance(batch_size, bool) or batch_size != int(batch_size) or batch_size < 1:
         raise ValueError(message("a batch size of at least 1, or None", "pass batch_size=1", batch_size=batch_size))
-
-
-def _pixel_steps(manifest: Manifest, plain: keras.Model) -> Steps:
-    floats = [tensor.name for tensor in plain.inputs if "float" in str(tensor.dtype)]
-    return checked_pixels(manifest.preprocessing["before"], floats)
 
 
 def _calibrate(kind: Preset, model: keras.Model, calibration: Any, examples: int, seed: int) -> dict[str, np.ndarray]:

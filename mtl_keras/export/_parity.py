@@ -45,9 +45,9 @@ def parity(
         {'a': 0.0}
     """
     batch = named_inputs(model, inputs)
-    expected = _expected(model, batch)
+    expected = keras_outputs(model, batch)
     if Path(path).suffix == ".keras":
-        outputs = {ALL_TASKS: _expected(_load(path), batch)}
+        outputs = {ALL_TASKS: keras_outputs(_load(path), batch)}
     else:
         runtime = open_runtime(path)
         outputs = {signature: runtime.run(signature, batch) for signature in runtime.signatures()}
@@ -55,7 +55,7 @@ def parity(
     seen: set[str] = set()
     for signature, found in outputs.items():
         for name, value in found.items():
-            error = _error(value, expected[name]) if name in expected else np.inf
+            error = output_error(value, expected[name]) if name in expected else np.inf
             if not error <= tolerance:
                 raise ValueError(
                     message(
@@ -111,7 +111,8 @@ def example_inputs(model: keras.Model, batch_size: int = 4, seed: int = 0) -> di
     return random_arrays({t.name: (shapes[t.name], str(t.dtype)) for t in model.inputs}, seed)
 
 
-def _expected(model: keras.Model, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+def keras_outputs(model: keras.Model, batch: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """What a functional model with dict outputs says; refused where it is not finite."""
     structure = keras.tree.map_structure(lambda tensor: batch[tensor.name], model.input)
     outputs = {task: np.asarray(value) for task, value in model(structure, training=False).items()}
     for task, value in outputs.items():
@@ -138,7 +139,8 @@ def _load(path: str | PathLike[str]) -> keras.Model:
         ) from error
 
 
-def _error(value: np.ndarray, expected: np.ndarray) -> float:
+def output_error(value: np.ndarray, expected: np.ndarray) -> float:
+    """The error that `parity` speaks of; infinite where shapes differ."""
     if value.shape != expected.shape:
         return np.inf
     scale = max(1.0, float(np.max(np.abs(expected), initial=0.0)))

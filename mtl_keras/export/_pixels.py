@@ -46,13 +46,14 @@ def to_pixels(values: Mapping[str, np.ndarray], before: Steps, stored: str = "ui
     return made
 
 
-def checked_pixels(before: Steps, floats: list[str]) -> Steps:
+def pixel_steps(before: Steps, graph: keras.Model) -> Steps:
     """The steps, if they say how pixels become what at least one float input takes.
 
     Args:
         before: The manifest's `preprocessing["before"]`.
-        floats: Names of the inputs that are float.
+        graph: The graph whose inputs they are.
     """
+    floats = [tensor.name for tensor in graph.inputs if "float" in str(tensor.dtype)]
     if not before or not set(before) <= set(floats):
         raise ValueError(
             message(

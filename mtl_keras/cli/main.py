@@ -6,7 +6,7 @@ from typing import Any
 
 import typer
 
-from mtl_keras.cli import bench, demo_page, evaluate, export, inspect, list_, predict
+from mtl_keras.cli import bench, demo_page, evaluate, export, inspect, list_, predict, train
 
 # name, function whose docstring and annotations are the help
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -17,6 +17,7 @@ COMMANDS: dict[str, Callable[..., Any]] = {
     "inspect": inspect.inspect,
     "list": list_.list_,
     "predict": predict.predict,
+    "train": train.train,
 }
 
 app = typer.Typer(

@@ -45,7 +45,8 @@ def from_csv(
             Files whose headers are unknown are decoded more slowly.
         skip_bad: What happens to rows that cannot be used: False (default) for an error that names the first one, True
             to leave them out, or a path: they are left out and listed there.
-        cache: `"memory"` or a folder to keep the decoded images in, default none. Implies `check="pixels"`.
+        cache: Where to keep the decoded images: `"memory"`, a folder, `"auto"` (in memory if they take less than a
+            quarter of what is free), default nowhere. Implies `check="pixels"`.
         delimiter, encoding: Of the CSV file, default a comma and UTF-8.
         seed: Seed of the order of the training examples, default 0.
         input_name: Name of the model's input, default `"image"`.

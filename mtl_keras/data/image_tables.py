@@ -1,5 +1,6 @@
 """A table of image paths and labels as a source: what CSV files and folders have in common."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from os import PathLike, fspath
@@ -16,8 +17,9 @@ from mtl_keras.data.kinds import LabelKind
 from mtl_keras.data.label_columns import LabelColumn
 from mtl_keras.data.label_reading import read_labels
 from mtl_keras.data.paths import Root
-from mtl_keras.data.pixel_store import PixelStore
+from mtl_keras.data.pixel_store import MEMORY, PixelStore
 from mtl_keras.data.problems import Problem, Problems, shortened
+from mtl_keras.data.room import free_memory
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import NAMES, Splits, split_names
 from mtl_keras.data.table import Table
@@ -25,6 +27,7 @@ from mtl_keras.errors import message
 from mtl_keras.images import ImageFormat, ImageHeader
 
 CHECKS = ("paths", "headers", "pixels")
+AUTO = "auto"
 UNSEEN_SHOWN = 20
 
 
@@ -141,8 +144,9 @@ class _Images:
             self.decoder,
             [header if isinstance(header, ImageHeader) else None for code in good for header in [headers[code]]],
         )
-        if cache is not None:
-            self.store = PixelStore(cache, len(good), self.decoder.format.shape, self.files.key())
+        if cache is not None and not (cache == AUTO and len(good) * math.prod(self.decoder.format.shape) > _small()):
+            place = MEMORY if cache == AUTO else cache
+            self.store = PixelStore(place, len(good), self.decoder.format.shape, self.files.key())
         if check == "pixels":
             wrong |= {good[index]: text for index, text in decode_all(self.files, self.store, progress).items()}
         for index in np.flatnonzero(np.isin(self.column.codes, list(wrong))).tolist():
@@ -163,6 +167,11 @@ class _Images:
             return StoredExamples(self.store, which, labels, input_name)
         assert self.files is not None
         return FileExamples(self.files, which, labels, input_name)
+
+
+def _small() -> float:
+    """Bytes that nobody misses: a quarter of the memory that is free."""
+    return 0.25 * (free_memory() or 0)
 
 
 def _split_problems(table: Table, name: str) -> list[Problem]:

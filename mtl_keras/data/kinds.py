@@ -74,6 +74,11 @@ class LabelKind(ABC):
         exists = ~tf.math.is_nan(labels) if labels.dtype.is_floating else tf.ones_like(labels, tf.bool)
         return exists if np.isnan(self.missing) else exists & (labels != tf.cast(self.missing, labels.dtype))
 
+    def known(self, labels: np.ndarray) -> np.ndarray:
+        """Which of N examples have a label (of several attributes or values: at least one), bool [N]."""
+        exists = ~np.isnan(labels) if np.isnan(self.missing) else labels != self.missing
+        return np.asarray(exists.reshape(len(labels), -1).any(axis=-1))
+
     def complete(self, labels: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         """Labels [B, ...] with 0 where they are missing, and float32 weights of the same shape: 0 there, else 1."""
         exists = self.exists(labels)

@@ -67,6 +67,10 @@ class Problems:
         """The rows that have one, in order."""
         return sorted(self._by_row)
 
+    def first(self, count: int) -> list[Problem]:
+        """The problems of the first few rows."""
+        return [self._by_row[row] for row in self.rows[:count]]
+
     def count_by_reason(self) -> dict[str, int]:
         """`{"column: what was expected": rows}`."""
         return dict(Counter(f"{p.column}: {p.expected}" if p.column else p.expected for p in self._by_row.values()))

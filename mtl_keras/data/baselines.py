@@ -1,0 +1,48 @@
+"""What a constant answer scores: the least that a model has to beat."""
+
+import numpy as np
+
+from mtl_keras.data.examples import IndexedExamples
+from mtl_keras.data.source import Source
+from mtl_keras.errors import message
+
+
+def baselines(source: Source, split: str = "test") -> dict[str, float]:
+    """The deciding metric of the best constant answer, taken from the training labels, on a split.
+
+    For classes the most common one (accuracy), for ordered classes the median (mean distance in ranks), for numbers the
+    median (mean absolute error, in their unit). Tasks of other kinds, and numbers with several units, are left out.
+
+    Args:
+        source: A source whose labels are in memory.
+        split: Where to measure, default `"test"`.
+
+    Raises:
+        ValueError: The split has no examples, or its labels are not in memory.
+
+    Example:
+        >>> from mtl_keras import data
+        >>> y = {"sex": [0, 0, 0, 1, 0, 1], "age": [1.0, 2.0, 3.0, 4.0, 2.0, 5.0]}
+        >>> columns = {"part": ["train"] * 4 + ["test"] * 2}
+        >>> source = data.from_arrays(np.zeros((6, 1)), y, splits=data.Splits(column="part"), columns=columns)
+        >>> baselines(source)
+        {'sex': 0.5, 'age': 1.5}
+    """
+    train, measured = (_labels(source, name) for name in ("train", split))
+    found = {}
+    for task, kind in source.kinds.items():
+        known, truth = (labels[kind.known(labels)] for labels in (train[task], measured[task]))
+        if kind.kind == "class":
+            found[task] = float((truth == np.bincount(known).argmax()).mean())
+        elif kind.kind in ("ordinal", "number") and known.ndim == 1:
+            found[task] = float(np.abs(truth - np.median(known)).mean())
+    return found
+
+
+def _labels(source: Source, split: str) -> dict[str, np.ndarray]:
+    part = source.examples.get(split)
+    if not isinstance(part, IndexedExamples):
+        raise ValueError(
+            message("a split whose labels are in memory", f"choose one of {list(source.examples)}", split=split)
+        )
+    return part.labels

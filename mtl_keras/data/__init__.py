@@ -12,6 +12,7 @@ from mtl_keras.data.order import EpochOrder
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import Splits
 from mtl_keras.data.stages import Augment, Batching
+from mtl_keras.data.tfds import from_tfds
 from mtl_keras.data.tfrecord import from_tfrecord, write_tfrecord
 
 __all__ = [
@@ -36,6 +37,7 @@ __all__ = [
     "from_arrays",
     "from_csv",
     "from_directory",
+    "from_tfds",
     "from_tfrecord",
     "tfrecord",
     "write_tfrecord",

@@ -66,6 +66,18 @@ class ImageDecoder:
         pixels.set_shape((None, None, self.format.channels))
         return self._resized(pixels)
 
+    @tf.autograph.experimental.do_not_convert
+    def upright(self, contents: tf.Tensor) -> tf.Tensor:
+        """Decode and resize an image whose header nobody has read: JPEG, PNG or GIF, upright, opaque.
+
+        Args:
+            contents: The bytes of the file, string scalar.
+        """
+        # the operation for JPEG reads the other two as well
+        pixels = tf.io.decode_jpeg(contents, self.format.channels, dct_method="INTEGER_ACCURATE")
+        pixels.set_shape((None, None, self.format.channels))
+        return self._resized(pixels)
+
     def _decoders(self, contents: tf.Tensor) -> list[Callable[[], tf.Tensor]]:
         """In the order of the plan's numbers."""
         channels = self.format.channels

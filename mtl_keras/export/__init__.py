@@ -25,6 +25,7 @@ _NAMES = {
     "inference_graph": "inference_graph",
     "litert": "litert",
     "next_version": "atomic",
+    "onnx": "onnx",
     "parity": "parity",
     "quantize": "gate",
     "read_metadata": "metadata",

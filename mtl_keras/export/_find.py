@@ -12,7 +12,7 @@ def artefacts(path: Path) -> list[Path]:
     """What can be run at a path: itself, or everything in a version folder, the file to prefer first.
 
     Args:
-        path: A .tflite or .keras file, a SavedModel folder, a version folder or its manifest.json.
+        path: A .tflite, .keras or .onnx file, a SavedModel folder, a version folder or its manifest.json.
 
     Raises:
         ValueError: There is nothing, or nothing that can be run.
@@ -25,7 +25,8 @@ def artefacts(path: Path) -> list[Path]:
         return [path]
     first = path / "model.tflite"
     others = [file for file in sorted(path.glob("*.tflite")) if file != first]
-    found = [file for file in (first, *others, path / "saved_model", *sorted(path.glob("*.keras"))) if file.exists()]
+    models = [file for ending in ("keras", "onnx") for file in sorted(path.glob(f"*.{ending}"))]
+    found = [file for file in (first, *others, path / "saved_model", *models) if file.exists()]
     if not found:
         raise ValueError(
             message("a .tflite or .keras file or a saved_model folder in it", "export again", path=fspath(path))
@@ -46,4 +47,4 @@ def manifest_of(artefact: Path) -> Manifest | None:
         if listed:
             manifest.check_files(artefact.parent, listed)
             return manifest
-    return read_metadata(artefact) if artefact.suffix == ".tflite" else None
+    return read_metadata(artefact) if artefact.suffix in (".tflite", ".onnx") else None

@@ -1,7 +1,7 @@
 """The graph that is shipped: plain Keras, float32, without what only training needs."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -59,6 +59,14 @@ def inference_graph(model: keras.Model) -> keras.Model:
 def task_graph(plain: keras.Model, *tasks: str) -> keras.Model:
     """The part of an inference graph that these tasks need, with all inputs."""
     return keras.Model(plain.input, {task: plain.output[task] for task in tasks})
+
+
+def checked_tasks(tasks: Sequence[str], known: list[str]) -> list[str]:
+    """The tasks to keep, if they are known, each once."""
+    given = [tasks] if isinstance(tasks, str) else list(tasks)
+    if not given or len(set(given)) != len(given) or not set(given) <= set(known):
+        raise ValueError(message(f"tasks among {known}, each once", "correct the names", tasks=given))
+    return given
 
 
 def _outputs(model: keras.Model) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """LiteRT (.tflite): for phones, browsers and small boards."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from os import PathLike
 from typing import Any
 
@@ -12,11 +11,11 @@ from mtl_keras.errors import message
 from mtl_keras.export._atomic import appearing
 from mtl_keras.export._calibration import calibration_examples
 from mtl_keras.export._convert import convert
-from mtl_keras.export._inference_graph import inference_graph, task_graph
+from mtl_keras.export._inference_graph import checked_tasks, inference_graph, task_graph
 from mtl_keras.export._manifest import Manifest
-from mtl_keras.export._metadata import with_metadata
+from mtl_keras.export._metadata import about, with_metadata
 from mtl_keras.export._parity import check_signatures, named_inputs, parity
-from mtl_keras.export._pixels import Steps, pixel_steps, scaled_inputs, to_pixels
+from mtl_keras.export._pixels import pixel_steps, scaled_inputs, to_pixels
 from mtl_keras.export._presets import Preset, preset
 from mtl_keras.export._runtimes import open_runtime
 
@@ -80,7 +79,7 @@ def litert(
     kind = preset(quantization)
     _check_batch_size(batch_size, kind)
     whole = inference_graph(model)
-    plain = whole if tasks is None else task_graph(whole, *_checked_tasks(tasks, list(whole.output)))
+    plain = whole if tasks is None else task_graph(whole, *checked_tasks(tasks, list(whole.output)))
     manifest = Manifest.of(model, before)
     steps = pixel_steps(manifest.preprocessing["before"], plain) if pixels else {}
     compared, shown = plain if not steps else scaled_inputs(plain, steps), None
@@ -92,7 +91,7 @@ def litert(
         inputs = to_pixels(named_inputs(plain, inputs), steps)
     with appearing(path) as unfinished:
         converted = convert(plain, kind, batch_size, shown, steps)
-        unfinished.write_bytes(with_metadata(converted, _about(manifest, plain, steps)))
+        unfinished.write_bytes(with_metadata(converted, about(manifest, plain, steps)))
         check_signatures(open_runtime(unfinished), list(plain.output), serving=False)
         return parity(compared, unfinished, inputs, kind.tolerance if tolerance is None else tolerance)
 
@@ -117,32 +116,3 @@ def _calibrate(kind: Preset, model: keras.Model, calibration: Any, examples: int
             )
         )
     return calibration_examples(model, calibration, examples, seed)
-
-
-def _about(manifest: Manifest, plain: keras.Model, steps: Steps) -> Manifest:
-    """What the file says of itself: the tasks that are in it, the inputs as they come."""
-    tasks = {task: manifest.tasks[task] for task in plain.output}
-    before = {name: done for name, done in manifest.preprocessing["before"].items() if name not in steps}
-    inside = {
-        **manifest.preprocessing["in_graph"],
-        **({"pixels": {n: dict(s) for n, s in steps.items()}} if steps else {}),
-    }
-    inputs = {
-        name: {**described, "dtype": "uint8" if name in steps else described["dtype"]}
-        for name, described in manifest.inputs.items()
-    }
-    return replace(
-        manifest,
-        parameters=int(plain.count_params()),
-        inputs=inputs,
-        tasks=tasks,
-        preprocessing={"before": before, "in_graph": inside},
-        signatures={"all_tasks": list(tasks), **{f"task_{name}": [name] for name in tasks}},
-    )
-
-
-def _checked_tasks(tasks: Sequence[str], known: list[str]) -> list[str]:
-    given = [tasks] if isinstance(tasks, str) else list(tasks)
-    if not given or len(set(given)) != len(given) or not set(given) <= set(known):
-        raise ValueError(message(f"tasks among {known}, each once", "correct the names", tasks=given))
-    return given

@@ -33,11 +33,12 @@ class Runtime(Protocol):
 
 
 def open_runtime(path: str | PathLike[str], threads: int | None = None) -> Runtime:
-    """The runtime for a .tflite file (needs ai-edge-litert only), a SavedModel folder or a .keras file (TensorFlow).
+    """The runtime of a file or folder.
 
     Args:
-        path: A .tflite file, a SavedModel folder or a .keras file.
-        threads: Threads of the LiteRT interpreter, default its own choice.
+        path: A .tflite file (needs ai-edge-litert only), an .onnx file (onnxruntime only), a SavedModel folder or a
+            .keras file (TensorFlow).
+        threads: Threads of LiteRT and onnxruntime, default their own choice.
 
     Raises:
         ValueError: It is missing, damaged, or something else.
@@ -53,6 +54,10 @@ def open_runtime(path: str | PathLike[str], threads: int | None = None) -> Runti
         from mtl_keras.export._keras_runtime import KerasRuntime
 
         return KerasRuntime(path)
+    if path.suffix == ".onnx":
+        from mtl_keras.export._onnx_runtime import OnnxRuntime
+
+        return OnnxRuntime(path, threads)
     return LiteRTRuntime(path, threads)
 
 
@@ -159,7 +164,9 @@ class SavedModelRuntime:
             raise ValueError(
                 message("a SavedModel that is whole", "export it again", path=fspath(path), error=str(error)[:200])
             ) from error
-        self._functions = dict(getattr(self._loaded, "signatures", {}))
+        # what takes the bytes of image files is for clients, not for arrays
+        named = dict(getattr(self._loaded, "signatures", {}))
+        self._functions = {name: function for name, function in named.items() if name != "image_bytes"}
         if not self._functions:
             raise ValueError(
                 message(

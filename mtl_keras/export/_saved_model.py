@@ -1,5 +1,6 @@
 """SavedModel: for TensorFlow Serving and for conversion."""
 
+from collections.abc import Mapping, Sequence
 from os import PathLike, fspath
 from typing import Any
 
@@ -7,14 +8,21 @@ import keras
 import tensorflow as tf
 
 from mtl_keras.export._atomic import appearing
+from mtl_keras.export._image_bytes import IMAGE_BYTES, check_image_bytes, image_bytes_endpoint
 from mtl_keras.export._inference_graph import inference_graph, task_graph
+from mtl_keras.export._manifest import Manifest
 from mtl_keras.export._parity import TOLERANCE, check_signatures, parity
 from mtl_keras.export._runtimes import ALL_TASKS, SERVING, open_runtime
 from mtl_keras.quiet import quiet_stderr
 
 
 def saved_model(
-    model: keras.Model, path: str | PathLike[str], inputs: Any = None, tolerance: float = TOLERANCE
+    model: keras.Model,
+    path: str | PathLike[str],
+    inputs: Any = None,
+    tolerance: float = TOLERANCE,
+    image_bytes: Sequence[str] = (),
+    before: Mapping[str, Any] | None = None,
 ) -> dict[str, float]:
     """Write a SavedModel, run it and compare it with the model; it needs neither Keras nor this library to run.
 
@@ -27,6 +35,9 @@ def saved_model(
         inputs: What to compare on: `{input name: batch}`, or a batch for a model with one input; default 4 random
             examples.
         tolerance: Largest error allowed, default 1e-5, see `parity`.
+        image_bytes: Inputs for which a further signature, `image_bytes`, takes encoded images (string [B]: JPEG, PNG or
+            GIF, upright and opaque), to decode, resize and scale in the graph as `before` says; default none.
+        before: What happens to pixels before the model sees them, as for `Manifest.of`.
 
     Returns:
         `{task: largest error}`.
@@ -47,7 +58,13 @@ def saved_model(
     with appearing(path) as unfinished:
         signatures = {ALL_TASKS: endpoint(plain, batch_size=None)}
         signatures |= {f"task_{name}": endpoint(task_graph(plain, name), batch_size=None) for name in plain.output}
-        write_signatures(unfinished, plain, {**signatures, SERVING: signatures[ALL_TASKS]})
+        signatures[SERVING] = signatures[ALL_TASKS]
+        if image_bytes:
+            steps = Manifest.of(model, before).preprocessing["before"]
+            signatures[IMAGE_BYTES] = image_bytes_endpoint(plain, image_bytes, steps)
+        write_signatures(unfinished, plain, signatures)
+        if image_bytes:
+            check_image_bytes(unfinished, plain, image_bytes, steps, tolerance)
         check_signatures(open_runtime(unfinished), list(plain.output), serving=True)
         return parity(plain, unfinished, inputs, tolerance)
 

@@ -1,6 +1,6 @@
 """A version folder: the model in every format, compared and described, there whole or not at all."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ def write_version(
     metrics: Mapping[str, float] | None = None,
     tolerance: float = TOLERANCE,
     extras: Callable[[Path, Manifest], None] | None = None,
+    image_bytes: Sequence[str] = (),
 ) -> Path:
     """Export a model as `<folder>/<next version>/` and compare every artefact with it.
 
@@ -37,6 +38,7 @@ def write_version(
             examples.
         metrics: Test metrics for the manifest.
         tolerance: Largest error allowed between artefact and model, default 1e-5, see `parity`.
+        image_bytes: Inputs that the SavedModel's signature `image_bytes` takes as encoded images, see `saved_model`.
         extras: Called with the unfinished folder and the manifest, to add files (figures, a report).
 
     Returns:
@@ -60,8 +62,10 @@ def write_version(
         model.save(unfinished / "model.keras")
         manifest.parity = {
             "model.keras": parity(model, unfinished / "model.keras", inputs, tolerance),
-            "saved_model": saved_model(model, unfinished / "saved_model", inputs, tolerance),
-            "model.tflite": litert(model, unfinished / "model.tflite", inputs=inputs, tolerance=tolerance),
+            "saved_model": saved_model(model, unfinished / "saved_model", inputs, tolerance, image_bytes, before),
+            "model.tflite": litert(
+                model, unfinished / "model.tflite", inputs=inputs, tolerance=tolerance, before=before
+            ),
         }
         if extras is not None:
             extras(unfinished, manifest)

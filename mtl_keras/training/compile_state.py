@@ -125,14 +125,14 @@ def make_plan(
         scope=scope,
         head_gradients=head_gradients,
         loss_weights=weights,
-        whole=keras.Model(model.input, {"output": dict(graph.outputs), "loss_input": loss_inputs}),
+        whole=keras.Model(model.input, {"output": {n: graph.outputs[n] for n in names}, "loss_input": loss_inputs}),
         tracker=LossTracker(names),
         owners=_owners(graph, names),
     )
     size = None
     if weighting.reads != "losses":
         parts = model.partition
-        plan.trunk, plan.heads = _halves(model, loss_inputs)
+        plan.trunk, plan.heads = _halves(model, names, loss_inputs)
         plan.cut_from_inputs = [any(tensor is i for i in parts.graph.inputs) for tensor in plan.trunk.outputs]
         plan.shared_variables = parts.shared_variables
         plan.last_shared_variables = parts.last_shared_variables
@@ -156,18 +156,20 @@ def _loss_inputs(plans: list[TaskPlan], graph: Graph) -> dict[str, Any]:
     return {plan.name: maker[id(graph.outputs[plan.name])].inputs[0] for plan in plans if plan.reads_last_input}
 
 
-def _halves(model: keras.Model, loss_inputs: dict[str, Any]) -> tuple[keras.Model, keras.Model]:
-    """Trunk and heads that also give the losses what they read."""
+def _halves(
+    model: keras.Model, names: list[str], loss_inputs: dict[str, Any]
+) -> tuple[keras.Model, dict[str, keras.Model]]:
+    """The trunk and the trained tasks' heads, which also give the losses what they read."""
     parts = model.partition
     # where one task's output feeds another task, that task's logits lie before the cut and have to cross it
     outputs = parts.graph.outputs
     crossing = [t for task, t in loss_inputs.items() if any(outputs[task] is tensor for tensor in parts.cut)]
     cut = [*parts.cut, *crossing]
-    heads = {
-        "output": {task: behind(tensor, cut) for task, tensor in outputs.items()},
-        "loss_input": {task: behind(tensor, cut) for task, tensor in loss_inputs.items()},
-    }
-    return keras.Model(model.input, cut), keras.Model(cut, heads)
+    heads = {}
+    for name in names:
+        ends = {"output": outputs[name]} | ({"loss_input": loss_inputs[name]} if name in loss_inputs else {})
+        heads[name] = keras.Model(cut, {end: behind(tensor, cut) for end, tensor in ends.items()})
+    return keras.Model(model.input, cut), heads
 
 
 def _owners(graph: Graph, names: list[str]) -> dict[str, list[int]]:

@@ -1,4 +1,4 @@
-"""A step that reads task gradients: trunk once, head gradients at the cut, trunk backward as often as the scope asks.
+"""A step that reads task gradients: trunk once, heads once, trunk backward as often as the scope asks.
 
 | scope        | backwards through the trunk | Gramian of |
 |--------------|-----------------------------|------------|
@@ -7,7 +7,6 @@
 | `last_layer` | 1, and K through one layer  | the last shared layer's variables |
 """
 
-from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -15,118 +14,102 @@ import tensorflow as tf
 
 from mtl_keras.gradients import gramian as gram
 from mtl_keras.gradients import replicas
-from mtl_keras.training.added import added_losses
-from mtl_keras.training.measure import Measured, measure
+from mtl_keras.training.measure import Measured
+from mtl_keras.training.split_pass import SplitPass
 from mtl_keras.training.step_plan import StepPlan
-
-# from a gradient at the cut to one of these shared variables
-Pullback = Callable[[gram.Row, list[keras.Variable]], gram.Row]
 
 
 def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any) -> tuple:
     """Gradients of one batch, with the weights of a method that reads gradients.
 
     Returns:
-        The batch's losses, the forward pass, the applied weights [K] (ones for aggregators), what was added to the
-        losses, and `(gradient, variable)` pairs, this replica's share of each.
+        The batch's losses, the forward pass, the applied weights [K] (for aggregators those of the loss weighting
+        before them, if there is one, else ones), what was added to the losses, and `(gradient, variable)` pairs, this
+        replica's share of each.
     """
-    assert plan.trunk is not None, "compile plans both halves for methods that read gradients"
-    assert plan.heads is not None
     scale = model.optimizer.scale_loss(tf.ones([]))
-    own = [plan.task_variables[name] for name in plan.names]
-    with tf.GradientTape(persistent=True) as tape:
-        cut = keras.tree.flatten(plan.trunk(x, training=True))
-        with tf.GradientTape(persistent=True) as head_tape:
-            head_tape.watch([tensor for tensor in cut if tensor.dtype.is_floating])
-            forward = plan.heads(cut, training=True)
-            measured = measure(plan, forward, y, sample_weight, training=True)
-            parts = [measured]
-            if plan.weighting.cross_gramian:
-                parts = [
-                    measure(plan, forward, y, _half(sample_weight, plan.names, cut[0], which), training=True)
-                    for which in (0, 1)
-                ]
-            shares = [[scale * share for share in tf.unstack(part.shares)] for part in parts]
-        added = added_losses(model)
-
-    def at_cut_and_heads(shares: list[tf.Tensor]) -> tuple[list[gram.Row], list[gram.Row]]:
-        at_cut, in_heads = [], []
-        for share, variables in zip(shares, own, strict=True):
-            found = head_tape.gradient(share, [*cut, *[v.value for v in variables]])
-            inputs = zip(found[: len(cut)], plan.cut_from_inputs, strict=True)
-            at_cut.append([None if from_inputs else _dense(g) for g, from_inputs in inputs])
-            in_heads.append([_dense(g) for g in found[len(cut) :]])
-        return at_cut, in_heads
-
-    def pulled_back(row: gram.Row, variables: list[keras.Variable]) -> gram.Row:
-        reached = [(tensor, g) for tensor, g in zip(cut, row, strict=True) if g is not None]
-        tensors, gradients = [t for t, _ in reached], [g for _, g in reached]
-        return [_dense(g) for g in tape.gradient(tensors, [v.value for v in variables], output_gradients=gradients)]
-
-    found = [at_cut_and_heads(part) for part in shares]
+    split = SplitPass(model, plan, x, y, sample_weight)
+    measured, added = split.measured, split.added
+    factors, pairs, penalty = _scaled_losses(plan, measured, scale)
     if plan.weighting.cross_gramian:
-        portions = [tf.math.divide_no_nan(part.counts, measured.counts) for part in parts]
-        in_heads = _portioned(portions, [heads for _, heads in found])
-        cuts = [at_cut for at_cut, _ in found]
-        weights, shared = _combine_halves(plan, measured, parts, cuts, portions, pulled_back, scale)
+        weights, shared, in_heads = _from_halves(plan, split, scale)
     else:
-        ((at_cut, in_heads),) = found
-        weights, shared = _combine(plan, measured, at_cut, pulled_back, scale)
-    pairs = list(zip(shared, plan.shared_variables, strict=True))
-    for k, (gradients, variables) in enumerate(zip(in_heads, own, strict=True)):
-        if plan.head_gradients == "weighted":
-            gradients = [None if g is None else tf.cast(weights[k], g.dtype) * g for g in gradients]
-        pairs += list(zip(gradients, variables, strict=True))
+        at_cut, in_heads = split.at_cut_and_heads()
+        weights, shared = _from_whole(plan, split, at_cut, scale)
+    if weights is None:
+        weights = tf.ones_like(measured.losses) if factors is None else tf.stop_gradient(factors)
+    in_training = weights if plan.head_gradients == "weighted" else factors
+    pairs += zip(shared, plan.shared_variables, strict=True)
+    for k, (name, gradients) in enumerate(zip(plan.names, in_heads, strict=True)):
+        if in_training is not None:
+            gradients = [None if g is None else tf.cast(in_training[k], g.dtype) * g for g in gradients]
+        pairs += zip(gradients, plan.task_variables[name], strict=True)
     if model.losses:
-        share = scale / replicas.count()
-        extra = tape.gradient(added, [v.value for _, v in pairs], output_gradients=share)
-        pairs = [(_plus(g, _dense(e)), v) for (g, v), e in zip(pairs, extra, strict=True)]
-    return measured, forward, weights, added, pairs
+        extra = split.of_added([v for _, v in pairs], scale / replicas.count())
+        pairs = [(_plus(g, e), v) for (g, v), e in zip(pairs, extra, strict=True)]
+    return measured, split.forward, weights, added if penalty is None else added + penalty, pairs
 
 
-def _combine(plan: StepPlan, measured: Measured, at_cut: list[gram.Row], pulled_back: Pullback, scale: Any) -> tuple:
-    """Applied weights [K] (ones for aggregators) and this replica's share of the shared gradient."""
-    weighting, shared = plan.weighting, plan.shared_variables
+def _scaled_losses(plan: StepPlan, measured: Measured, scale: tf.Tensor) -> tuple:
+    """Of a loss weighting before the gradient method: its weights [K], gradients of what it trains, its penalty."""
+    weighting = plan.weighting
+    variables = weighting.trainable_variables
+    with tf.GradientTape() as tape:
+        factors = weighting.loss_factors(measured.losses, measured.present)
+        if factors is None or not variables:
+            return factors, [], None
+        penalty = weighting.penalty(measured.present)
+        total = tf.reduce_sum(factors * measured.losses)
+        total = scale / replicas.count() * (total if penalty is None else total + penalty)
+    return factors, list(zip(tape.gradient(total, [v.value for v in variables]), variables, strict=True)), penalty
+
+
+def _from_whole(plan: StepPlan, split: SplitPass, at_cut: list[gram.Row], scale: tf.Tensor) -> tuple:
+    """Applied weights [K] (None for aggregators) and this replica's share of the shared gradient."""
+    measured, shared = split.measured, plan.shared_variables
     if not shared:
         return tf.ones_like(measured.losses), []
     if plan.scope == "features":
-        weights = _weights(plan, measured.losses, replicas.total(gram.gramian(at_cut)), measured.present, scale)
-        return weights, pulled_back(gram.weighted_sum(weights, at_cut), shared)
+        parts = gram.blocks(at_cut)
+        matrix = replicas.total(gram.gramian(parts, len(plan.names)))
+        weights = _weights(plan, measured.losses, matrix, measured.present, scale)
+        return weights, split.pulled_back(gram.weighted_sum(weights, parts), shared)
     if plan.scope == "last_layer":
-        rows = [_everywhere(pulled_back(row, plan.last_shared_variables), plan.last_shared_variables) for row in at_cut]
-        weights = _weights(plan, measured.losses, gram.gramian(rows), measured.present, scale)
-        return weights, pulled_back(gram.weighted_sum(weights, at_cut), shared)
-    rows = [pulled_back(row, shared) for row in at_cut]
-    if weighting.reads == "jacobian":
+        variables = plan.last_shared_variables
+        rows = [everywhere(split.pulled_back(row, variables), variables) for row in at_cut]
+        matrix = gram.gramian(gram.blocks(rows), len(plan.names))
+        weights = _weights(plan, measured.losses, matrix, measured.present, scale)
+        return weights, split.pulled_back(gram.weighted_sum(weights, gram.blocks(at_cut)), shared)
+    rows = [split.pulled_back(row, shared) for row in at_cut]
+    if plan.weighting.reads == "jacobian":
         like = [v.value for v in shared]
         jacobian = replicas.total(gram.flatten(rows, like)) / scale
-        direction = weighting.call(measured.losses, jacobian, measured.present)
+        direction = plan.weighting.call(measured.losses, jacobian, measured.present)
         direction = tf.cast(direction, tf.float32) * scale / replicas.count()
-        return tf.ones_like(measured.losses), gram.unflatten(direction, like)
-    matrix = gram.gramian([_everywhere(row, shared) for row in rows])
-    weights = _weights(plan, measured.losses, matrix, measured.present, scale)
-    return weights, gram.weighted_sum(weights, rows)
+        return None, gram.unflatten(direction, like)
+    parts = gram.blocks([everywhere(row, shared) for row in rows])
+    weights = _weights(plan, measured.losses, gram.gramian(parts, len(plan.names)), measured.present, scale)
+    return weights, gram.weighted_sum(weights / replicas.count(), parts)
 
 
-def _combine_halves(
-    plan: StepPlan,
-    measured: Measured,
-    parts: list[Measured],
-    cuts: list[list[gram.Row]],
-    portions: list[tf.Tensor],
-    pulled_back: Pullback,
-    scale: tf.Tensor,
-) -> tuple:
-    """As `_combine`, for methods that read J1 J2' of two halves and apply their weights to the whole batch."""
-    present = parts[0].present & parts[1].present
+def _from_halves(plan: StepPlan, split: SplitPass, scale: tf.Tensor) -> tuple:
+    """As `_from_whole`, for methods that read J1 J2' of two halves and apply their weights to the whole batch."""
+    measured = split.measured
+    counts = [part.counts for part in split.parts]
+    portions = [tf.math.divide_no_nan(own, measured.counts) for own in counts]
+    cuts, heads = zip(*[split.at_cut_and_heads(which) for which in (0, 1)], strict=True)
+    in_heads = _portioned(portions, heads)
+    if not plan.shared_variables:
+        return tf.ones_like(measured.losses), [], in_heads
+    present = split.parts[0].present & split.parts[1].present
     variables = plan.shared_variables if plan.scope == "parameters" else plan.last_shared_variables
-    halves = [[pulled_back(row, variables) for row in at_cut] for at_cut in cuts]
-    matrix = gram.cross_gramian(*[[_everywhere(row, variables) for row in rows] for rows in halves])
+    halves = [[split.pulled_back(row, variables) for row in at_cut] for at_cut in cuts]
+    matrix = gram.cross_gramian(*[[everywhere(row, variables) for row in rows] for rows in halves])
     weights = _weights(plan, measured.losses, matrix, present, scale)
     if plan.scope == "parameters":
-        return weights, gram.weighted_sum(weights, _portioned(portions, halves))
-    whole = gram.weighted_sum(weights, _portioned(portions, cuts))
-    return weights, pulled_back(whole, plan.shared_variables)
+        return weights, gram.weighted_sum(weights, gram.blocks(_portioned(portions, halves))), in_heads
+    whole = gram.weighted_sum(weights, gram.blocks(_portioned(portions, cuts)))
+    return weights, split.pulled_back(whole, plan.shared_variables), in_heads
 
 
 def _weights(plan: StepPlan, losses: tf.Tensor, matrix: tf.Tensor, present: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
@@ -136,37 +119,24 @@ def _weights(plan: StepPlan, losses: tf.Tensor, matrix: tf.Tensor, present: tf.T
     return tf.cast(plan.weighting.call(losses, matrix, present), tf.float32)
 
 
-def _half(sample_weight: dict[str, Any], names: list[str], like: tf.Tensor, which: int) -> dict[str, tf.Tensor]:
-    """Sample weights that leave every second example, from the first (0) or the second (1) on."""
-    keep = tf.cast(tf.range(tf.shape(like)[0]) % 2 == which, tf.float32)
-
-    def kept(given: Any) -> tf.Tensor:
-        if given is None:
-            return keep
-        given = tf.cast(given, tf.float32)
-        return given * tf.reshape(keep, [-1] + [1] * (given.shape.rank - 1))
-
-    return {name: kept(sample_weight.get(name)) for name in names}
-
-
-def _portioned(portions: list[tf.Tensor], halves: list[list[gram.Row]]) -> list[gram.Row]:
+def _portioned(portions: list[tf.Tensor], halves: Any) -> list[gram.Row]:
     """Gradients of the whole batch from those of its halves: means weighted by the halves' label counts."""
     rows = []
-    for k, pair in enumerate(zip(*halves, strict=True)):
-        rows.append(gram.weighted_sum(tf.stack([portion[k] for portion in portions]), list(pair)))
+    for k, (first, second) in enumerate(zip(*halves, strict=True)):
+        pieces = zip(first, second, strict=True)
+        rows.append([_plus(_times(portions[0][k], a), _times(portions[1][k], b)) for a, b in pieces])
     return rows
 
 
-def _everywhere(row: gram.Row, variables: list[keras.Variable]) -> gram.Row:
+def everywhere(row: gram.Row, variables: list[keras.Variable]) -> gram.Row:
     """A row summed over replicas."""
     if replicas.count() == 1:
         return row
     return replicas.total([tf.zeros_like(v.value) if g is None else g for g, v in zip(row, variables, strict=True)])
 
 
-def _dense(gradient: Any) -> tf.Tensor | None:
-    """Gradients of embeddings come as slices; the Gramian wants them whole."""
-    return gradient if gradient is None else tf.convert_to_tensor(gradient)
+def _times(factor: tf.Tensor, gradient: tf.Tensor | None) -> tf.Tensor | None:
+    return None if gradient is None else tf.cast(factor, gradient.dtype) * gradient
 
 
 def _plus(gradient: tf.Tensor | None, extra: tf.Tensor | None) -> tf.Tensor | None:

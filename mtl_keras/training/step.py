@@ -10,21 +10,22 @@ from mtl_keras.training.added import added_losses
 from mtl_keras.training.gradient_step import gradient_step
 from mtl_keras.training.hold import hold_absent
 from mtl_keras.training.measure import Measured, measure
+from mtl_keras.training.second_look import SecondLook
 from mtl_keras.training.step_plan import StepPlan
 
 
 def train_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any) -> None:
     """Move the model's variables by one step and take the batch into trackers and metrics."""
     hold = hold_absent(model, plan, y, sample_weight)
+    second_look = SecondLook(plan, x, y, sample_weight) if plan.weighting.second_forward else None
     take_step = _loss_step if plan.weighting.reads == "losses" else gradient_step
     measured, forward, weights, added, gradients = take_step(model, plan, x, y, sample_weight)
     moved = [(gradient, variable) for gradient, variable in gradients if gradient is not None]
     if moved:
         model.optimizer.apply_gradients(moved)
     hold.release(measured.present)
-    if plan.weighting.second_forward:
-        again = measure(plan, plan.whole(x, training=True), y, sample_weight, training=True)
-        plan.weighting.after_step(measured.losses, again.losses, measured.present)
+    if second_look is not None:
+        plan.weighting.after_step(measured.losses, second_look.measure().losses, measured.present)
     _track(plan, measured, forward, plan.loss_scale * tf.cast(weights, tf.float32), added, x)
 
 

@@ -23,8 +23,9 @@ class StepPlan:
         scope: Where a gradient method takes its gradients.
         head_gradients: Whether a gradient method's weights reach the heads' own variables too.
         loss_weights: What each loss is multiplied by before the method sees it.
-        whole: Model from the inputs to `{"output": {task: ...}, "loss_input": {task: ...}}`.
-        trunk, heads: The same in two halves, for gradient methods; None where the method reads losses only.
+        whole: Model from the inputs to `{"output": {task: ...}, "loss_input": {task: ...}}` of the trained tasks.
+        trunk: Model from the inputs to the cut, for gradient methods; None where the method reads losses only.
+        heads: For each trained task a model from the cut to `{"output": ..., "loss_input": ...}`.
         cut_from_inputs: For each cut tensor, whether it is one of the model's inputs (no shared variable behind it).
         owners: For each trainable variable's path, the indices of the trained tasks that depend on it.
         tracker: Epoch means of losses and weights.
@@ -39,7 +40,7 @@ class StepPlan:
     tracker: LossTracker
     owners: dict[str, list[int]]
     trunk: keras.Model | None = None
-    heads: keras.Model | None = None
+    heads: dict[str, keras.Model] = field(default_factory=dict)
     cut_from_inputs: list[bool] = field(default_factory=list)
     shared_variables: list[keras.Variable] = field(default_factory=list)
     last_shared_variables: list[keras.Variable] = field(default_factory=list)

@@ -1,5 +1,7 @@
 """Methods that combine the tasks' losses or gradients; `names()` lists them, `get` makes one."""
 
+from typing import Any
+
 from mtl_keras.weightings.aligned_mtl import AlignedMTL
 from mtl_keras.weightings.base import (
     GradientAggregator,
@@ -52,8 +54,23 @@ from mtl_keras.weightings.trimmed_mean import TrimmedMean
 from mtl_keras.weightings.uncertainty import Uncertainty
 from mtl_keras.weightings.upgrad import UPGrad
 
-get = registry.get
 names = registry.names
+
+
+def get(identifier: Any) -> Weighting:
+    """A weighting from its name, config or instance; two of them in a list or tuple are a `Composed`.
+
+    Raises:
+        ValueError: No weighting has that name, or the two do not go together.
+        TypeError: `identifier` is none of these.
+
+    Example:
+        >>> from mtl_keras import weightings
+        >>> weightings.get(["uncertainty", "pcgrad"]).name
+        'composed'
+    """
+    return Composed(identifier) if isinstance(identifier, (list, tuple)) else registry.get(identifier)
+
 
 __all__ = [
     "DBMTL",

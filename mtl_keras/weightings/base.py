@@ -131,6 +131,13 @@ class Weighting(keras.layers.Layer):
         """A scalar added to the total loss for trained weights (the `+ s/2` of uncertainty weighting), or None."""
         return None
 
+    def loss_factors(self, losses: tf.Tensor, present: tf.Tensor) -> tf.Tensor | None:
+        """What scales the losses before their gradients are read, [K], see `Composed`; None where nothing does.
+
+        No state moves. Called before `call`, on the same losses [K]; gradients flow into trained variables.
+        """
+        return None
+
     def begin_epoch(self, epoch: int) -> None:
         """Called in Python at the start of each training epoch; methods with epoch windows move them here."""
 

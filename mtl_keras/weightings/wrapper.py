@@ -82,8 +82,7 @@ class Wrapper(Weighting):
         return self.inner.look_ahead(*args, **kwargs)
 
     def loss_factors(self, losses: tf.Tensor, present: tf.Tensor) -> tf.Tensor | None:
-        """What scales the losses before their gradients are read, see `Composed`; None where nothing does."""
-        return self.inner.loss_factors(losses, present) if isinstance(self.inner, Wrapper) else None
+        return self.inner.loss_factors(losses, present)
 
     def _direction(self, losses: tf.Tensor, jacobian: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
         return _KINDS[self.reads]._direction(self, losses, jacobian, present)

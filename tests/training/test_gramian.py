@@ -17,7 +17,7 @@ MATRIX = [[1.0, 2.0, 3.0], [4.0, -5.0, 0.0], [0.0, 1.0, -1.0]]
 
 def test_gramian_of_pieces_is_the_gramian_of_the_whole():
     expected = np.array(MATRIX) @ np.array(MATRIX).T
-    found = gram.gramian(rows_of(MATRIX))
+    found = gram.gramian(gram.blocks(rows_of(MATRIX)), 3)
     assert found.dtype == tf.float64
     np.testing.assert_allclose(found, expected)
 
@@ -31,14 +31,14 @@ def test_cross_gramian_is_between_two_batches():
 def test_small_gradients_keep_their_digits():
     """In a float32 sum the small task's 1e-8 would drown in the large one's 1e8."""
     rows = [[tf.fill([1000], 1e4)], [tf.fill([1000], 1e-4)]]
-    np.testing.assert_allclose(gram.gramian(rows), [[1e11, 1e3], [1e3, 1e-5]], rtol=1e-6)
+    np.testing.assert_allclose(gram.gramian(gram.blocks(rows), 2), [[1e11, 1e3], [1e3, 1e-5]], rtol=1e-6)
 
 
 def test_weighted_sum_and_flat_forms():
     rows = rows_of(MATRIX)
     weights = np.array([0.5, 2.0, -1.0])
     direction = weights @ np.array(MATRIX)
-    summed = gram.weighted_sum(tf.constant(weights, tf.float32), rows)
+    summed = gram.weighted_sum(tf.constant(weights, tf.float32), gram.blocks(rows))
     np.testing.assert_allclose(np.concatenate([np.ravel(piece) for piece in summed]), direction)
     like = [tf.zeros([2, 1]), tf.zeros([1])]
     np.testing.assert_allclose(gram.flatten(rows, like), MATRIX)

@@ -1,0 +1,99 @@
+"""One forward pass in two halves, trunk and heads, and the gradients of any task through either of them."""
+
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mtl_keras.gradients import gramian as gram
+from mtl_keras.training.added import added_losses
+from mtl_keras.training.measure import measure
+from mtl_keras.training.step_plan import StepPlan
+
+
+class SplitPass:
+    """The forward pass of one batch, from which gradients of single tasks can be taken.
+
+    Every head reads the cut through copies of its own, so that one backward pass through all heads keeps the tasks
+    apart: it gives the gradient of every task at the cut and of every head variable at once.
+
+    Args:
+        model, plan, x, y, sample_weight: As `step.train_step` has them; the plan has both halves.
+
+    Attributes:
+        forward: Outputs and what the losses read, by task.
+        measured: The losses of the batch.
+        parts: Losses of the two halves of the batch where the method wants these, else `[measured]`.
+        added: What is added to the losses, a scalar.
+    """
+
+    def __init__(self, model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any):
+        assert plan.trunk is not None, "compile plans both halves for methods that read gradients"
+        self._plan = plan
+        self._scale = model.optimizer.scale_loss(tf.ones([]))
+        halves = (0, 1) if plan.weighting.cross_gramian else ()
+        with tf.GradientTape(persistent=True) as self._tape:
+            self._cut = keras.tree.flatten(plan.trunk(x, training=True))
+            with tf.GradientTape(persistent=bool(halves)) as self._head_tape:
+                self._copies = [[tf.identity(tensor) for tensor in self._cut] for _ in plan.names]
+                self._head_tape.watch([t for own in self._copies for t in own if t.dtype.is_floating])
+                self.forward = self._through_heads()
+                self.measured = measure(plan, self.forward, y, sample_weight, training=True)
+                self.parts = [self.measured]
+                if halves:
+                    every_second = [_half(sample_weight, plan.names, self._cut[0], which) for which in halves]
+                    self.parts = [measure(plan, self.forward, y, kept, training=True) for kept in every_second]
+                self._totals = [self._scale * tf.reduce_sum(part.shares) for part in self.parts]
+            self.added = added_losses(model)
+
+    def _through_heads(self) -> dict[str, Any]:
+        forward: dict[str, Any] = {"output": {}, "loss_input": {}}
+        for name, copies in zip(self._plan.names, self._copies, strict=True):
+            for kind, tensor in self._plan.heads[name](copies, training=True).items():
+                forward[kind][name] = tensor
+        return forward
+
+    def at_cut_and_heads(self, part: int = 0) -> tuple[list[gram.Row], list[gram.Row]]:
+        """Per task, this replica's share of its gradient at the cut and of its own variables, with the loss scale."""
+        plan = self._plan
+        copies = [tensor for own in self._copies for tensor in own]
+        own = [v.value for name in plan.names for v in plan.task_variables[name]]
+        found = [_dense(g) for g in self._head_tape.gradient(self._totals[part], [*copies, *own])]
+        at_cut, in_heads = [], []
+        for _ in plan.names:
+            row, found = found[: len(self._cut)], found[len(self._cut) :]
+            at_cut.append([None if is_input else g for g, is_input in zip(row, plan.cut_from_inputs, strict=True)])
+        for name in plan.names:
+            size = len(plan.task_variables[name])
+            row, found = found[:size], found[size:]
+            in_heads.append(row)
+        return at_cut, in_heads
+
+    def pulled_back(self, row: gram.Row, variables: list[keras.Variable]) -> gram.Row:
+        """A gradient at the cut, carried back through the trunk to some of the shared variables."""
+        reached = [(tensor, g) for tensor, g in zip(self._cut, row, strict=True) if g is not None]
+        tensors, gradients = [t for t, _ in reached], [g for _, g in reached]
+        found = self._tape.gradient(tensors, [v.value for v in variables], output_gradients=gradients)
+        return [_dense(g) for g in found]
+
+    def of_added(self, variables: list[keras.Variable], share: tf.Tensor) -> gram.Row:
+        """The gradient of what is added to the losses, times `share`."""
+        return [_dense(g) for g in self._tape.gradient(self.added, [v.value for v in variables], share)]
+
+
+def _half(sample_weight: dict[str, Any], names: list[str], like: tf.Tensor, which: int) -> dict[str, tf.Tensor]:
+    """Sample weights that leave every second example, from the first (0) or the second (1) on."""
+    keep = tf.cast(tf.range(tf.shape(like)[0]) % 2 == which, tf.float32)
+
+    def kept(given: Any) -> tf.Tensor:
+        if given is None:
+            return keep
+        given = tf.cast(given, tf.float32)
+        return given * tf.reshape(keep, [-1] + [1] * (given.shape.rank - 1))
+
+    return {name: kept(sample_weight.get(name)) for name in names}
+
+
+def _dense(gradient: Any) -> tf.Tensor | None:
+    """Gradients of embeddings come as slices; the Gramian wants them whole."""
+    return gradient if gradient is None else tf.convert_to_tensor(gradient)

@@ -3,7 +3,8 @@
 from mtl_keras.callbacks.best import BestModel, EarlyStopping
 from mtl_keras.callbacks.monitor import OVERALL
 from mtl_keras.callbacks.progress import Progress
+from mtl_keras.callbacks.resume import Resume
 from mtl_keras.callbacks.task_board import TaskBoard
 from mtl_keras.callbacks.task_weights import TaskWeights
 
-__all__ = ["OVERALL", "BestModel", "EarlyStopping", "Progress", "TaskBoard", "TaskWeights"]
+__all__ = ["OVERALL", "BestModel", "EarlyStopping", "Progress", "Resume", "TaskBoard", "TaskWeights"]

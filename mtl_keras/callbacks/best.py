@@ -1,7 +1,9 @@
 """Early stopping and the best model, on one task or on all of them."""
 
+import os
 from collections.abc import Callable
 from os import PathLike, fspath
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -19,7 +21,8 @@ class _Watching:
     watch: Monitor
 
     def resolve(self, validated: bool) -> Monitor:
-        self.watch = Monitor(self.model, self.wanted, validated)
+        self.reference: dict[str, float] = {}
+        self.watch = Monitor(self.model, self.wanted, validated, self.reference)
         return self.watch
 
 
@@ -79,7 +82,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping, _Watching):
 
 
 class BestModel(keras.callbacks.ModelCheckpoint, _Watching):
-    """Keep the best model in a file; Keras' checkpoint with the direction known.
+    """Keep the best model in a file, which is always a whole one; Keras' checkpoint with the direction known.
 
     Args:
         path: A `.keras` file, or a `.weights.h5` file with `save_weights_only=True`.
@@ -98,9 +101,12 @@ class BestModel(keras.callbacks.ModelCheckpoint, _Watching):
         save_weights_only: bool = False,
         verbose: int = 0,
     ):
+        # Keras writes beside the file, which takes the name when it is finished
+        unfinished = Path(path).with_name(f".unfinished-{Path(path).name}")
         super().__init__(
-            fspath(path), monitor, verbose, save_best_only=True, save_weights_only=save_weights_only, mode="min"
+            fspath(unfinished), monitor, verbose, save_best_only=True, save_weights_only=save_weights_only, mode="min"
         )
+        self.path = fspath(path)
         self.wanted, self.validated = monitor, validated
 
     def on_train_begin(self, logs: Any = None) -> None:
@@ -112,7 +118,13 @@ class BestModel(keras.callbacks.ModelCheckpoint, _Watching):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.watch.add_overall(logs)
-        super().on_epoch_end(epoch, _without_nan(logs, self.monitor, self.mode))
+        before = self.best
+        try:
+            super().on_epoch_end(epoch, _without_nan(logs, self.monitor, self.mode))
+            if self.best != before:
+                os.replace(self.filepath, self.path)
+        finally:
+            Path(self.filepath).unlink(missing_ok=True)
 
 
 def _without_nan(logs: Any, key: str, mode: str) -> Any:

@@ -19,12 +19,14 @@ class Monitor:
         model: A compiled MultiTaskModel.
         monitor: `"overall"`, a task's name (its deciding metric), or a log key with or without `val_`.
         validated: Whether there are validation data: task names and "overall" then mean validation.
+        reference: Where the errors of the first epoch are kept, which "overall" is measured by; the caller's, so that
+            it belongs to the state that a run is resumed from.
     """
 
-    def __init__(self, model: Any, monitor: str, validated: bool):
+    def __init__(self, model: Any, monitor: str, validated: bool, reference: dict[str, float] | None = None):
         self.model = model
         self.prefix = "val_" if validated else ""
-        self._reference: dict[str, float] | None = None
+        self._reference = {} if reference is None else reference
         known = self._known()
         name = monitor
         if monitor == OVERALL or monitor in model.plan.names:
@@ -58,7 +60,7 @@ class Monitor:
         found = task_metrics(self.model, logs, self.prefix)
         values = {task: value for task, (_, value, _) in found.items()}
         directions = {task: direction for task, (_, _, direction) in found.items()}
-        if self._reference is None:
+        if not self._reference:
             # an error of 0 in the first epoch leaves nothing to gain
-            self._reference = {task: value or 1.0 for task, value in values.items()}
+            self._reference.update({task: value or 1.0 for task, value in values.items()})
         logs[self.key] = overall_score(values, directions, self._reference)

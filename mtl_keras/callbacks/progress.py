@@ -17,6 +17,8 @@ class Progress(keras.callbacks.Callback):
         every: Seconds between lines: default 0.5 on a terminal, 10 elsewhere.
     """
 
+    state_attributes = ()  # its clock is that of this process: nothing to resume
+
     def __init__(self, stream: TextIO | None = None, every: float | None = None):
         super().__init__()
         self.stream = stream or sys.stdout

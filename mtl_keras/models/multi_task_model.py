@@ -18,6 +18,7 @@ from mtl_keras.tasks import Task, checked_names
 from mtl_keras.training import data_checks, step
 from mtl_keras.training.clock import EpochClock
 from mtl_keras.training.compile_state import make_plan, plan_tasks
+from mtl_keras.training.continuing import continued
 from mtl_keras.training.graph_errors import quiet_about_unknown_length, readable
 from mtl_keras.training.step_plan import StepPlan
 
@@ -242,21 +243,21 @@ class MultiTaskModel(keras.Model):
                     "sample weights inside the dataset", "let it yield (x, y, sample_weight)", sample_weight="given"
                 )
             )
-        with readable(), quiet_about_unknown_length():
-            return super().fit(
-                x,
-                y,
-                batch_size=batch_size,
-                epochs=epochs,
-                verbose=verbose,
-                callbacks=callbacks,
-                validation_split=validation_split,
-                validation_data=validation_data,
-                # datasets and generators shuffle themselves; Keras warns of the default each time
-                shuffle=not isinstance(x, (tf.data.Dataset, Generator)) if shuffle is None else shuffle,
-                sample_weight=sample_weight,
-                **kwargs,
-            )
+        arguments = {
+            "x": x,
+            "y": y,
+            "batch_size": batch_size,
+            "epochs": epochs,
+            "verbose": verbose,
+            "callbacks": callbacks,
+            "validation_split": validation_split,
+            "validation_data": validation_data,
+            # datasets and generators shuffle themselves; Keras warns of the default each time
+            "shuffle": not isinstance(x, (tf.data.Dataset, Generator)) if shuffle is None else shuffle,
+            "sample_weight": sample_weight,
+        }
+        with readable(), quiet_about_unknown_length(), continued(self, {**arguments, **kwargs}) as resumed:
+            return super().fit(**resumed)
 
     def evaluate(
         self,

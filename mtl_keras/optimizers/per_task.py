@@ -210,8 +210,7 @@ def _optimizer(part: str, optimizer: Any) -> keras.optimizers.Optimizer:
     if isinstance(made, (keras.optimizers.MultiOptimizer, keras.optimizers.LossScaleOptimizer)):
         raise ValueError(
             message(
-                "a plain optimizer for each part (loss scaling goes around all of them, "
-                "which mixed_float16 does alone)",
+                "a plain optimizer for each part (mixed_float16 puts loss scaling around all of them by itself)",
                 "pass e.g. keras.optimizers.Adam(1e-3)",
                 **{part: type(made).__name__},
             )

@@ -203,8 +203,8 @@ def test_wrong_arguments_are_named():
     )
     refused(
         lambda: per_task("adam", {"a": keras.optimizers.LossScaleOptimizer(Adam())}),
-        "Expected a plain optimizer for each part (loss scaling goes around all of them, which mixed_float16 does "
-        "alone). Received: a='LossScaleOptimizer'. Do pass e.g. keras.optimizers.Adam(1e-3).",
+        "Expected a plain optimizer for each part (mixed_float16 puts loss scaling around all of them by itself). "
+        "Received: a='LossScaleOptimizer'. Do pass e.g. keras.optimizers.Adam(1e-3).",
     )
     refused(
         lambda: per_task(global_clipnorm=0.0),

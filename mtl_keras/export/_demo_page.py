@@ -9,11 +9,14 @@ from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from mtl_keras.errors import message
 from mtl_keras.export._atomic import appearing
+from mtl_keras.export._examples import random_arrays
 from mtl_keras.export._find import artefacts, manifest_of
 from mtl_keras.export._image_inputs import image_format
-from mtl_keras.export._runtimes import ALL_TASKS, open_runtime
+from mtl_keras.export._runtimes import ALL_TASKS, LiteRTRuntime
 
 # the release that the page is tested with
 LITERT = "@litertjs/core@2.5.3"
@@ -93,8 +96,9 @@ def describe_page(artefact: Path, title: str | None = None) -> dict[str, Any]:
                 path=fspath(artefact),
             )
         )
-    runtime = open_runtime(artefact)
-    inputs = runtime.inputs(ALL_TASKS if ALL_TASKS in runtime.signatures() else None)
+    runtime = LiteRTRuntime(artefact)
+    signature = ALL_TASKS if ALL_TASKS in runtime.signatures() else next(iter(runtime.signatures()))
+    inputs = runtime.inputs(signature)
     if len(inputs) != 1:
         raise ValueError(message("a model with one input, an image", "show another model", inputs=list(inputs)))
     [(name, (shape, dtype))] = inputs.items()
@@ -102,18 +106,27 @@ def describe_page(artefact: Path, title: str | None = None) -> dict[str, Any]:
         raise ValueError(
             message(
                 f"an input of shape [1, height, width, channels] and a dtype among {list(_DTYPES)} for browsers",
-                "export with litert(batch_size=1) and a quantization with float or uint8 input",
+                "export with litert(batch_size=1)",
                 input=name,
                 shape=shape,
                 dtype=dtype,
             )
         )
+    if runtime.stored_as_integers(signature):
+        raise ValueError(
+            message(
+                "inputs and outputs in float or whole pixels for browsers",
+                "export with quantization='int8', whose inside is just as small",
+                scaled=runtime.stored_as_integers(signature),
+            )
+        )
+    outputs = runtime.run(signature, random_arrays(inputs))
     steps = manifest.preprocessing.get("before", {}).get(name, {})
     return {
         "title": title or manifest.model.replace("_", " ").capitalize(),
         "file": artefact.name,
         "bytes": artefact.stat().st_size,
-        "signature": ALL_TASKS if ALL_TASKS in runtime.signatures() else next(iter(runtime.signatures())),
+        "signature": signature,
         "input": {
             "name": name,
             "shape": shape[1:],
@@ -122,9 +135,14 @@ def describe_page(artefact: Path, title: str | None = None) -> dict[str, Any]:
             "scale": steps.get("scale", 1.0),
             "offset": steps.get("offset", 0.0),
         },
-        "tasks": manifest.tasks,
+        "tasks": {task: manifest.tasks[task] for task in manifest.tasks if task in outputs}
+        | {task: _values(output) for task, output in outputs.items() if task not in manifest.tasks},
         "samples": [],
     }
+
+
+def _values(output: np.ndarray) -> dict[str, Any]:
+    return {"kind": "values", "shape": list(output.shape[1:])}
 
 
 def _pictures(samples: Sequence[str | PathLike[str]]) -> list[Path]:

@@ -110,6 +110,10 @@ class LiteRTRuntime:
     def inputs(self, signature: str | None = None) -> dict[str, tuple[list[int], str]]:
         return self._inputs[signature or next(iter(self._inputs))]
 
+    def stored_as_integers(self, signature: str) -> list[str]:
+        """The inputs and outputs that hold real numbers as scaled integers, which `run` converts."""
+        return [*self._taken[signature], *self._given[signature]]
+
     def run(self, signature: str, inputs: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
         """Outputs by name; a file for batches of n runs the examples n by n, the last ones padded."""
         fixed = next(iter(self._inputs[signature].values()))[0][0]

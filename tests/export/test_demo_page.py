@@ -5,6 +5,7 @@ import os
 import stat
 
 import keras
+import numpy as np
 import pytest
 from exported import text_of
 from PIL import Image
@@ -79,26 +80,49 @@ def test_a_file_that_describes_itself_needs_no_manifest(shop, modules, tmp_path)
     assert page["tasks"]["price"]["units"] == ["EUR"]
 
 
+def test_only_the_tasks_in_the_file_are_shown(shop, modules, tmp_path):
+    path = tmp_path / "model.tflite"
+    mtl.export.litert(shop.model, path, tasks=["body", "zest"])
+    # a manifest beside it that knows more tasks and fewer
+    manifest = mtl.export.Manifest.of(shop.model)
+    del manifest.tasks["body"]
+    manifest.add_files(tmp_path)
+    manifest.write(tmp_path)
+    page = page_module.describe_page(path)
+    assert list(page["tasks"]) == ["zest", "body"]
+    assert page["tasks"]["body"] == {"kind": "values", "shape": [2]}
+
+
 def test_models_that_browsers_do_not_run_are_refused(shop, modules, tmp_path):
     bare = tmp_path / "bare"
     x = keras.Input((4,), name="x")
     two = [keras.Input((4, 4, 1), name="left"), keras.Input((4, 4, 1), name="right")]
+    image = keras.Input((4, 4, 1), name="image")
     models = {
+        "image": keras.Model(image, {"a": keras.layers.Conv2D(2, 1, name="a")(image)}),
         "flat": keras.Model(x, {"a": keras.layers.Dense(2)(x)}),
         "two": keras.Model(two, {"a": keras.layers.Add()(two)}),
     }
     for name, model in models.items():
         mtl.export.litert(model, tmp_path / name / "model.tflite")
     mtl.export.litert(shop.model, tmp_path / "free" / "model.tflite", batch_size=None)
+    mtl.export.litert(
+        models["image"],
+        tmp_path / "whole" / "model.tflite",
+        "int8_full",
+        calibration=np.eye(4, dtype="float32")[None, :, :, None],
+    )
     bare.mkdir()
     dtypes = ["float32", "uint8", "int32"]
     wanted = f"Expected an input of shape [1, height, width, channels] and a dtype among {dtypes} for browsers"
-    advice = "Do export with litert(batch_size=1) and a quantization with float or uint8 input."
+    advice = "Do export with litert(batch_size=1)."
     for name, said in [
         ("flat", f"{wanted}. Received: input='x', shape=[1, 4], dtype='float32'. {advice}"),
         ("free", f"{wanted}. Received: input='image', shape=[-1, 8, 8, 3], dtype='float32'. {advice}"),
         ("two", "Expected a model with one input, an image. Received: inputs=['left', 'right']."
          " Do show another model."),
+        ("whole", "Expected inputs and outputs in float or whole pixels for browsers. Received: scaled=['image', 'a']."
+         " Do export with quantization='int8', whose inside is just as small."),
         ("bare", f"Expected a .tflite or .keras file or a saved_model folder in it. Received: path={str(bare)!r}."
          " Do export again."),
     ]:  # fmt: skip

@@ -39,10 +39,7 @@ function showSamples() {
     [image.src, image.alt] = [file, name];
     image.addEventListener("load", () => image.classList.toggle("small-picture", image.naturalWidth < 100));
     button.append(image);
-    button.addEventListener("click", async () => {
-      const response = await fetch(file);
-      await answer(await response.blob(), name, button);
-    });
+    button.addEventListener("click", () => answer(fetched(file), name, button));
     part("strip").append(button);
   }
   part("samples").hidden = page.samples.length === 0;
@@ -94,13 +91,20 @@ async function run(pixels) {
   }
 }
 
-/** Answer a picture; where another was chosen meanwhile, only the last one is shown. */
-async function answer(blob, name, button = null) {
+async function fetched(file) {
+  const response = await fetch(file);
+  if (!response.ok) throw new Error(response.statusText);
+  return response.blob();
+}
+
+/** Answer a picture (a blob, or the promise of one); of several chosen one after another only the last is shown. */
+async function answer(source, name, button = null) {
   const turn = ++latest;
   enter("working");
   complain("");
-  let picture;
+  let blob, picture;
   try {
+    blob = await source;
     picture = formatted(await decode(blob, page.input.format.background), page.input.format);
   } catch (error) {
     if (turn === latest) complain(`This browser cannot read ${name} as a picture: ${error.message}`);

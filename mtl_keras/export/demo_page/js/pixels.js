@@ -65,38 +65,39 @@ function bilinearWeights(from, to) {
   });
 }
 
-/** One pass of a bilinear resize with antialiasing: along lines of `from` values that lie `step` apart. */
-function pass(data, from, to, lines, step, starts) {
+/** One pass of a bilinear resize with antialiasing: `lines` of `from` values that lie `step` apart become `to` values. */
+function pass(data, { from, to, lines, step, start }) {
   const made = new Uint8Array(lines * to);
   const weights = bilinearWeights(from, to);
   for (let line = 0; line < lines; line++) {
-    const { read, write } = starts(line);
+    const [read, write] = [start(line, from), start(line, to)];
     for (let place = 0; place < to; place++) {
       const { first, weights: own } = weights[place];
       let sum = 2 ** (PRECISION - 1);
       for (let k = 0; k < own.length; k++) sum += data[read + (first + k) * step] * own[k];
-      made[write + place * step] = Math.min(255, Math.max(0, Math.floor(sum / 2 ** PRECISION)));
+      made[write + place * step] = Math.min(255, Math.floor(sum / 2 ** PRECISION));
     }
   }
   return made;
 }
 
-/** A picture scaled to a size: first along its rows, then along its columns, rounded in between, as Pillow does. */
+function wider({ width: from, height, channels, data }, to) {
+  const start = (line, length) => Math.floor(line / channels) * length * channels + (line % channels);
+  const made = from === to ? data : pass(data, { from, to, lines: height * channels, step: channels, start });
+  return { width: to, height, channels, data: made };
+}
+
+function higher({ width, height: from, channels, data }, to) {
+  const lines = width * channels;
+  const made = from === to ? data : pass(data, { from, to, lines, step: lines, start: (line) => line });
+  return { width, height: to, channels, data: made };
+}
+
+/** A picture scaled to a size, one side after the other and rounded in between, in the order of Pillow 13. */
 export function scaled(picture, height, width) {
-  const { channels } = picture;
-  let { data } = picture;
-  if (width !== picture.width) {
-    const old = picture.width * channels;
-    data = pass(data, picture.width, width, picture.height * channels, channels, (line) => {
-      const row = Math.floor(line / channels);
-      return { read: row * old + (line % channels), write: row * width * channels + (line % channels) };
-    });
-  }
-  if (height !== picture.height) {
-    const step = width * channels;
-    data = pass(data, picture.height, height, step, step, (line) => ({ read: line, write: line }));
-  }
-  return { width, height, channels, data };
+  const less = { height: picture.height - height, width: picture.width - width };
+  const heightFirst = less.height > 0 && less.height > 2 * less.width;
+  return heightFirst ? wider(higher(picture, height), width) : higher(wider(picture, width), height);
 }
 
 /** A picture in the model's format {height, width, channels, resize, background}. */

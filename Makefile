@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 
-.PHONY: demo test lint format benchmark clean
+.PHONY: demo demo-page test test-web lint format benchmark clean
 
 $(VENV)/demo.stamp: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -20,8 +20,21 @@ $(VENV)/dev.stamp: requirements.txt requirements-dev.txt
 demo: $(VENV)/demo.stamp  ## train, evaluate and export Multi-Fashion from the images in this repository
 	$(BIN)/python -m pipelines.multi_fashion $(ARGS)
 
+demo-page: $(VENV)/demo.stamp  ## a page that runs the trained example in the browser; needs npm
+	rm -rf runs/page
+	$(BIN)/python -m pipelines.multi_fashion.samples --out runs/samples
+	$(BIN)/python -m mtl_keras.cli demo-page savedmodels/multi_fashion/example --samples runs/samples --out runs/page $(ARGS)
+
 test: lint  ## the whole suite
 	$(BIN)/python -m pytest -n 2 --dist worksteal $(ARGS)
+
+# Chromium and its driver from Debian's packages where they are missing; npm has to be there
+test-web: $(VENV)/dev.stamp  ## the demo page in a real browser; renews its picture in the documentation
+	command -v chromium && command -v chromedriver || (apt-get update && apt-get install -y chromium chromium-driver)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-web.txt
+	npm install --prefix .web --no-audit --no-fund --ignore-scripts --no-save \
+		"$$($(BIN)/python -c 'from mtl_keras.export._demo_page import LITERT; print(LITERT)')"
+	MTL_KERAS_SCREENSHOT=docs/images/demo_page.png $(BIN)/python -m pytest tests/web -rs $(ARGS)
 
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
@@ -36,4 +49,4 @@ benchmark: $(VENV)/dev.stamp  ## the longer measurements; results go to benchmar
 	$(BIN)/python -m benchmarks
 
 clean:
-	rm -rf $(VENV) build dist *.egg-info runs
+	rm -rf $(VENV) .web build dist *.egg-info runs

@@ -33,12 +33,14 @@ def photos(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def grey(tmp_path_factory):
-    """A model for grey images of a free size: the mean, and the picture itself."""
+    """A model for grey images of a free size: the mean, and the picture itself; and a file that records nothing."""
     image = keras.Input((None, None, 1), name="image")
     mean = keras.layers.GlobalAveragePooling2D(name="mean")(image)
     model = keras.Model(image, {"mean": mean, "same": keras.layers.Activation("linear", name="same")(image)})
     before = {"image": {"height": 5, "width": 4, "resize": "fill", "background": 0}, "offset": 1.0}
-    return mtl.export.write_version(model, tmp_path_factory.mktemp("grey"), before=before)
+    folder = tmp_path_factory.mktemp("grey")
+    mtl.export.litert(model, folder / "bare.tflite", batch_size=None)
+    return mtl.export.write_version(model, folder, before=before)
 
 
 def test_a_file_is_answered_like_its_prepared_pixels(shop, photos):
@@ -88,7 +90,7 @@ def test_every_mode_is_repeated(shop, photos, tmp_path, resize):
 
 def test_without_a_recorded_mode_files_are_scaled_to_fit(shop, photos, tmp_path):
     path = tmp_path / "bare.tflite"
-    path.write_bytes((shop.folder / "model.tflite").read_bytes())
+    mtl.export.litert(shop.model, path)
     predictor = Predictor(path)
     found = predictor.outputs(photos / "photo.png")
     pixels = ImageFormat(8, 8, "fit").read(photos / "photo.png")
@@ -141,10 +143,8 @@ def test_what_is_no_image_is_named(shop, grey, photos, tmp_path):
         predictor.predict(tmp_path / "nowhere.png")
     with pytest.raises(ValueError, match="an image file"):
         predictor.predict(b"no picture")
-    bare = tmp_path / "model.tflite"
-    bare.write_bytes((grey / "model.tflite").read_bytes())
     with pytest.raises(ValueError, match="a size for images") as error:
-        Predictor(bare).predict(photos / "photo.png")
+        Predictor(grey.parent / "bare.tflite").predict(photos / "photo.png")
     assert text_of(error) == (
         "Expected a size for images, which input 'image' leaves free. Received: shape=[-1, -1, 1]."
         " Do export with before={'image': {'height': ..., 'width': ..., 'channels': ...}}, or pass arrays."

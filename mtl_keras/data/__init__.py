@@ -8,6 +8,7 @@ from mtl_keras.data.directories import from_directory
 from mtl_keras.data.examples import ArrayExamples, Examples, IndexedExamples
 from mtl_keras.data.kinds import KINDS, ClassKind, LabelKind, MultiLabelKind, NumberKind, OrdinalKind, Tally
 from mtl_keras.data.missing import complete
+from mtl_keras.data.mixing import MixedSource, mix
 from mtl_keras.data.order import EpochOrder
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import Splits
@@ -26,6 +27,7 @@ __all__ = [
     "Examples",
     "IndexedExamples",
     "LabelKind",
+    "MixedSource",
     "MultiLabelKind",
     "NumberKind",
     "OrdinalKind",
@@ -39,6 +41,7 @@ __all__ = [
     "from_directory",
     "from_tfds",
     "from_tfrecord",
+    "mix",
     "tfrecord",
     "write_tfrecord",
 ]

@@ -22,10 +22,14 @@ class Examples(ABC):
     from this class.
 
     Attributes:
-        size: How many there are; `ordered` gives exactly as many.
+        size: How many there are.
     """
 
     size: int
+
+    def length(self, shuffle: bool) -> int:
+        """How many examples `ordered` gives: all of them, but for mixtures, whose shuffled epochs have their own."""
+        return self.size
 
     @abstractmethod
     def ordered(self, keys: tf.data.Dataset, shuffle: bool) -> tf.data.Dataset:

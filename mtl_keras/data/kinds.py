@@ -222,6 +222,25 @@ class NumberKind(LabelKind):
         low, high = float(np.nanmin(training_labels)), float(np.nanmax(training_labels))
         return cls(units, scaled.mean, scaled.std, low, high, unit)
 
+    def measures_as(self, other: "NumberKind") -> bool:
+        """Whether labels of the other kind are as many numbers in the same unit."""
+        return (self.units, self.unit) == (other.units, other.unit)
+
+    def pooled(self, other: "NumberKind", count: int, others: int) -> "NumberKind":
+        """The kind of both sets of labels together, of which there are `count` and `others`.
+
+        Example:
+            >>> one, two = NumberKind.of(np.array([0.0, 2.0])), NumberKind.of(np.array([7.0]))
+            >>> one.pooled(two, 2, 1).mean, NumberKind.of(np.array([0.0, 2.0, 7.0])).mean
+            (3.0, 3.0)
+        """
+        share = np.array([count, others]) / (count + others)
+        means, stds = (np.stack([getattr(self, name), getattr(other, name)]) for name in ("mean", "std"))
+        mean = share @ means
+        std = np.sqrt(share @ stds**2 + share.prod() * (means[0] - means[1]) ** 2)
+        low, high = min(self.low, other.low), max(self.high, other.high)
+        return NumberKind(self.units, mean.tolist(), std.tolist(), low, high, self.unit)
+
     @property
     def spec(self) -> tf.TensorSpec:
         return tf.TensorSpec(() if self.units == 1 else (self.units,), tf.float32)

@@ -173,9 +173,14 @@ class Source:
         dataset which epoch it is, also when a run is resumed; other loops call `source.order.begin_epoch(epoch)`.
         """
         name = split or ("train" if training else "val")
+        return self._batches(self._part(name), batch_size, training, augment, strategy)
+
+    def _batches(
+        self, examples: Examples, batch_size: int, training: bool, augment: Any, strategy: Any
+    ) -> tf.data.Dataset:
         batching = Batching(batch_size, training, distribute.replicas(strategy), augment)
         keys = self.order.keys() if training else fixed_key(self.order.seed)
-        dataset = batching.apply(self._part(name), keys, self.kinds, self._scales())
+        dataset = batching.apply(examples, keys, self.kinds, self._scales())
         if training:
             dataset.begin_epoch = self.order.begin_epoch
         return dataset

@@ -93,7 +93,8 @@ class Batching:
             kinds: `{task: kind}`.
             scales: `{input: (scale, offset)}` for inputs that become `x * scale + offset` in float32.
         """
-        size, drops = examples.size, self._drops(examples.size)
+        size = examples.length(self.training)
+        drops = self._drops(size)
         augment: Any = self.augment if self.training else None
         batches = examples.batched(keys, self.training, self.batch_size, drops)
         classes = {task: kind.num_classes for task, kind in kinds.items() if kind.num_classes is not None}

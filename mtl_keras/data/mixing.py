@@ -1,0 +1,254 @@
+"""Several data sets, each with its own tasks, as one source."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mtl_keras.data.augment import Augmentation
+from mtl_keras.data.examples import Example, Examples
+from mtl_keras.data.kinds import LabelKind, NumberKind, Tally
+from mtl_keras.data.order import EPOCHS, permutation
+from mtl_keras.data.shares import Shares, whole_counts
+from mtl_keras.data.source import Source
+from mtl_keras.data.splits import NAMES
+from mtl_keras.data.stages import Augment
+from mtl_keras.errors import message
+
+
+def mix(
+    sources: Mapping[str, Source],
+    by: Any = "size",
+    anneal: tuple[Any, int] | None = None,
+    epoch_size: int | None = None,
+    seed: int = 0,
+) -> "MixedSource":
+    """Several data sets as one source: each example carries the labels that it has, the others are missing.
+
+    In training, an epoch takes its share from each data set, to within one example, in an order that follows from seed
+    and epoch. A data set of which an epoch needs more than it has is gone through several times, each time in another
+    order; one of which it needs less gives other examples in every epoch. Validation and test are the examples of all
+    data sets, each once.
+
+    Args:
+        sources: `{name: source}`. Their inputs are alike; tasks of the same name have the same labels and become one.
+        by: How the training epoch is divided: `"size"` (default) as the data sets are large, `"uniform"` in equal
+            parts, a temperature T for shares proportional to `size ** (1 / T)`, or `{name: share}`.
+        anneal: `(by, epochs)`: how it is divided in the end, and after how many epochs; default as in the beginning.
+        epoch_size: How many examples make a training epoch, default as many as all data sets have.
+        seed: Seed of the order, default 0; the sources' own seeds are not used.
+
+    Returns:
+        The source. A step in which a task has no label leaves its head and its weighting alone; `task_batches` gives
+        batches that come from one data set each.
+
+    Raises:
+        ValueError: Inputs or labels of the data sets do not fit together, or an argument is out of its range.
+
+    Example:
+        >>> import numpy as np, mtl_keras as mtl
+        >>> cats = mtl.data.from_arrays(np.zeros((60, 2), "float32"), {"breed": np.arange(60) % 3}, input_name="x")
+        >>> dogs = mtl.data.from_arrays(np.ones((20, 2), "float32"), {"size": np.arange(20) / 2}, input_name="x")
+        >>> both = mtl.data.mix({"cats": cats, "dogs": dogs}, by="uniform")
+        >>> both.sizes, both.task_names
+        ({'train': 64, 'val': 8, 'test': 8}, ['breed', 'size'])
+        >>> x, y, w = next(iter(both.batches(64, training=True)))
+        >>> int(w["breed"].numpy().sum()), int(w["size"].numpy().sum())
+        (32, 32)
+    """
+    if not sources:
+        raise ValueError(message("at least one data set", "pass {name: source}", sources=list(sources)))
+    first_name, first = next(iter(sources.items()))
+    for name, source in sources.items():
+        for what in ("inputs", "before"):
+            if getattr(source, what) != getattr(first, what):
+                raise ValueError(
+                    message(
+                        f"the same inputs in every data set ({what})",
+                        "read them with the same size and preprocessing",
+                        **{first_name: getattr(first, what), name: getattr(source, what)},
+                    )
+                )
+    kinds = _merged(sources)
+    sizes = {name: source.sizes["train"] for name, source in sources.items()}
+    length = sum(sizes.values()) if epoch_size is None else epoch_size
+    if isinstance(length, bool) or not isinstance(length, int) or length < len(sources):
+        raise ValueError(
+            message("an epoch of at least one example per data set", "choose another size", epoch_size=epoch_size)
+        )
+    counts = Shares(sizes, by, anneal).counts(length)
+    examples: dict[str, Examples] = {}
+    for split in NAMES:
+        parts = {name: source.examples[split] for name, source in sources.items() if split in source.examples}
+        if parts:
+            tasks = [list(sources[name].kinds) for name in parts]
+            shares = counts if split == "train" else None
+            examples[split] = MixedExamples(list(parts.values()), tasks, kinds, shares)
+    about = {name: source.about for name, source in sources.items()}
+    return MixedSource(examples, kinds, first.inputs, first.before, seed, about)
+
+
+class MixedSource(Source):
+    """What `mix` gives: a source whose training examples come from several data sets."""
+
+    def task_batches(
+        self,
+        batch_size: int = 64,
+        augment: Augment | Sequence[Augmentation] | None = None,
+        strategy: Any = None,
+    ) -> tf.data.Dataset:
+        """As `batches(training=True)`, but every batch comes from one data set; shares are of batches.
+
+        Args:
+            batch_size: B, over all replicas together, default 64.
+            augment: See `batches`.
+            strategy: See `batches`.
+
+        Raises:
+            ValueError: A data set has fewer examples than a batch, or the epoch has fewer batches than data sets.
+        """
+        train = self.examples["train"]
+        assert isinstance(train, MixedExamples)
+        return self._batches(train.one_per_batch(batch_size), batch_size, True, augment, strategy)
+
+
+class MixedExamples(Examples):
+    """Examples of several data sets, with the labels of all.
+
+    Args:
+        parts: The data sets' examples.
+        tasks: The tasks that each of them has.
+        kinds: `{task: kind}` of all.
+        counts: How many examples of an epoch come from each part, int64 [epochs, S]; the last row is for ever. None for
+            splits that are not trained on: they are read one part after the other.
+        by_batch: Size of the batches that come from one part each; None for examples one by one.
+    """
+
+    def __init__(
+        self,
+        parts: Sequence[Examples],
+        tasks: Sequence[Sequence[str]],
+        kinds: Mapping[str, LabelKind],
+        counts: np.ndarray | None,
+        by_batch: int | None = None,
+    ):
+        self.parts, self.tasks, self.kinds = list(parts), [list(names) for names in tasks], dict(kinds)
+        self.size = sum(part.size for part in parts)
+        self.counts, self.by_batch = counts, by_batch
+
+    def length(self, shuffle: bool) -> int:
+        if not shuffle or self.counts is None:
+            return self.size
+        return int(self.counts[-1].sum()) * (self.by_batch or 1)
+
+    def one_per_batch(self, batch_size: int) -> "MixedExamples":
+        """The same examples for batches that come from one part each."""
+        assert self.counts is not None
+        steps = self.length(shuffle=True) // batch_size
+        if any(part.size < batch_size for part in self.parts) or steps < len(self.parts):
+            raise ValueError(
+                message(
+                    "a batch that each data set can fill, and as many batches as data sets",
+                    "choose a smaller batch_size",
+                    batch_size=batch_size,
+                    sizes=[part.size for part in self.parts],
+                )
+            )
+        rows = [whole_counts(row / row.sum(), steps) for row in self.counts]
+        return MixedExamples(self.parts, self.tasks, self.kinds, np.stack(rows), batch_size)
+
+    def ordered(self, keys: tf.data.Dataset, shuffle: bool) -> tf.data.Dataset:
+        if shuffle and self.counts is not None:
+            return keys.flat_map(lambda key: self._mixed(key, None))
+        together = None
+        for index, part in enumerate(self.parts):
+            examples = self._completed(part.ordered(keys, shuffle), index, None)
+            together = examples if together is None else together.concatenate(examples)
+        return together
+
+    def batched(
+        self, keys: tf.data.Dataset, shuffle: bool, batch_size: int, drop_remainder: bool = False
+    ) -> tf.data.Dataset:
+        if shuffle and self.by_batch is not None:
+            return keys.flat_map(lambda key: self._mixed(key, batch_size))
+        return super().batched(keys, shuffle, batch_size, drop_remainder)
+
+    def tally(self, kinds: Mapping[str, LabelKind]) -> dict[str, Tally]:
+        found: dict[str, Tally] = {}
+        for part, tasks in zip(self.parts, self.tasks, strict=True):
+            there = part.tally({task: kinds[task] for task in tasks})
+            for task, kind in kinds.items():
+                nothing = kind.tally(_missing(kind, [1]))
+                counted = there.get(task, Tally(part.size, 0, nothing.values))
+                found[task] = found[task] + counted if task in found else counted
+        return found
+
+    def _mixed(self, key: tf.Tensor, batch_size: int | None) -> tf.data.Dataset:
+        """One epoch, example by example or batch by batch."""
+        counts = tf.constant(self.counts)
+        epoch = key % EPOCHS
+        row = counts[tf.minimum(epoch, len(counts) - 1)]
+        length = int(self.counts[-1].sum())  # type: ignore[index]
+        order = tf.gather(tf.repeat(tf.range(len(self.parts), dtype=tf.int64), row), permutation(key, length))
+        streams = [self._stream(index, key, epoch, batch_size) for index in range(len(self.parts))]
+        chosen = tf.data.Dataset.from_tensor_slices(order)
+        return tf.data.Dataset.choose_from_datasets(streams, chosen, stop_on_empty_dataset=False)
+
+    def _stream(self, index: int, key: tf.Tensor, epoch: tf.Tensor, batch_size: int | None) -> tf.data.Dataset:
+        """Pass after pass over one part, each in its own order."""
+        part = self.parts[index]
+        needed = int(self.counts[:, index].max()) * (batch_size or 1)  # type: ignore[index]
+        passes = -(-needed // part.size) + 1
+        # a seed of the part's own, so that two parts of equal size are not in the same order
+        seed = (key // EPOCHS * 1_000_003 + index + 1) % 2**31
+        first = epoch * passes
+        keys = tf.data.Dataset.range(passes).map(lambda number: seed * EPOCHS + (first + number) % EPOCHS)
+        if batch_size is None:
+            return self._completed(part.ordered(keys, shuffle=True), index, None)
+        return self._completed(part.batched(keys, True, batch_size, drop_remainder=True), index, batch_size)
+
+    def _completed(self, examples: tf.data.Dataset, index: int, batch_size: int | None) -> tf.data.Dataset:
+        """Examples with the labels of all tasks; those of other parts are missing."""
+        outer = [] if batch_size is None else [batch_size]
+        missing = {
+            task: tf.constant(_missing(kind, outer))
+            for task, kind in self.kinds.items()
+            if task not in self.tasks[index]
+        }
+
+        def complete(seed: tf.Tensor, example: Example) -> tuple[tf.Tensor, Example]:
+            return seed, {**example, **missing}
+
+        return examples.map(complete)
+
+
+def _missing(kind: LabelKind, outer: Sequence[int]) -> np.ndarray:
+    """Missing labels, [*outer, *shape of a label]."""
+    return np.full((*outer, *kind.spec.shape), kind.missing).astype(kind.spec.dtype.as_numpy_dtype)
+
+
+def _merged(sources: Mapping[str, Source]) -> dict[str, LabelKind]:
+    """The tasks of all data sets; those of the same name have to be the same."""
+    kinds: dict[str, LabelKind] = {}
+    of: dict[str, str] = {}
+    counts: dict[str, int] = {}
+    for name, source in sources.items():
+        for task, kind in source.kinds.items():
+            count = source.label_counts()[task]
+            if task not in kinds:
+                kinds[task], of[task], counts[task] = kind, name, count
+                continue
+            known = kinds[task]
+            if isinstance(known, NumberKind) and isinstance(kind, NumberKind) and known.measures_as(kind):
+                kinds[task] = known.pooled(kind, counts[task], count)
+                counts[task] += count
+            elif known != kind:
+                raise ValueError(
+                    message(
+                        f"the same labels of task {task!r} in every data set",
+                        "give the tasks different names, or the labels the same",
+                        **{of[task]: known.describe(), name: kind.describe()},
+                    )
+                )
+    return kinds

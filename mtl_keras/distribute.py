@@ -28,8 +28,11 @@ def strategy(name: str | tf.distribute.Strategy = "auto") -> tf.distribute.Strat
     gpus = tf.config.list_logical_devices("GPU")
     if name == "one" or (name == "auto" and len(gpus) < 2):
         return tf.distribute.get_strategy()
-    devices = gpus or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    if gpus:
+        return tf.distribute.MirroredStrategy([device.name for device in gpus])
+    # without collective ops: TensorFlow takes those of several strategies in one process for each other's
+    cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
+    return tf.distribute.MirroredStrategy(cpus, cross_device_ops=tf.distribute.ReductionToOneDevice())
 
 
 def replicas(strategy: tf.distribute.Strategy | None = None) -> int:

@@ -1,5 +1,6 @@
 """Small graphs and data that many tests share."""
 
+from functools import cache
 from pathlib import Path
 
 import keras
@@ -53,6 +54,17 @@ def dataset(x, y, batch_size=16, weights=None):
     """A tf.data pipeline in the given order."""
     parts = (x, y) if weights is None else (x, y, weights)
     return tf.data.Dataset.from_tensor_slices(parts).batch(batch_size)
+
+
+@cache
+def replicas(n=2):
+    """The strategy of n CPU replicas, one object for all tests.
+
+    TensorFlow numbers the collective ops of every strategy from the same start, so those of two strategies on the same
+    devices are taken for each other's ("Shape mismatch in the collective instance"); a plain reduction has none.
+    """
+    devices = [f"CPU:{i}" for i in range(n)]
+    return tf.distribute.MirroredStrategy(devices, cross_device_ops=tf.distribute.ReductionToOneDevice())
 
 
 def difference(one, other):

@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 
 import mtl_keras as mtl
 from mtl_keras import distribute
@@ -120,13 +121,13 @@ def test_under_a_strategy_evaluation_is_padded_and_says_the_same():
         batches = source.batches(8, split="train", strategy=strategy)
         return model.evaluate(batches, verbose=0, return_dict=True), batches
 
-    two, padded = evaluate(distribute.strategy(_two_replicas()))
+    two, padded = evaluate(distribute.strategy(tiny.replicas(2)))
     one, plain = evaluate(distribute.strategy("one"))
     assert [len(x) for x, _, _ in padded] == [8] * 4
     assert [len(x) for x, _, _ in plain] == [8, 8, 8, 6]
     assert two == pytest.approx(one, rel=1e-5)
     with pytest.raises(ValueError, match="Expected a batch size that 2 replicas can share evenly"):
-        made().batches(7, strategy=_two_replicas())
+        made().batches(7, strategy=tiny.replicas(2))
 
 
 def test_augmentation_sees_training_examples_only_and_repeats_by_seed():
@@ -283,7 +284,3 @@ class _Flat(mtl.sharing.Hard):
 
     def preprocessing(self):
         return {}
-
-
-def _two_replicas():
-    return tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])

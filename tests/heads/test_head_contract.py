@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 
 from mtl_keras import heads
 from mtl_keras.errors import message
@@ -258,7 +259,7 @@ def test_metrics_work_in_a_compiled_function(example, jit):
 @every_head
 def test_metrics_of_two_replicas_add_up(example):
     output = _model(example.head)(_features())["task"]
-    strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+    strategy = tiny.replicas(2)
     with strategy.scope():
         replicated = example.head.metrics()
     # three examples on one replica, one on the other

@@ -13,8 +13,7 @@ import tiny
 import mtl_keras as mtl
 from mtl_keras.weightings.wrapper import Wrapper
 
-# one object for all tests: TensorFlow mixes up the collectives of several strategies on the same devices
-TWO = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+TWO = tiny.replicas(2)
 ONE = tf.distribute.get_strategy()
 
 

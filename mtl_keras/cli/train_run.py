@@ -174,6 +174,10 @@ def data_section(source: data.Source) -> str:
     for task, values in about["unseen"].items():
         listed = ", ".join(f"{value} ({count})" for value, count in values.items())
         lines.append(f"- labels of {task} that training has not seen count as missing: {listed}")
+    if about["files_in_several_splits"]:
+        lines.append(
+            f"- {about['files_in_several_splits']:,} images are named in several splits: --group keeps them apart"
+        )
     splits = list(source.sizes)
     lines += ["", table_row(["task", "kind", "labels", *(f"{split} ({source.sizes[split]:,})" for split in splits)])]
     lines.append("|---" * (3 + len(splits)) + "|")

@@ -53,8 +53,8 @@ def from_csv(
         progress: Called as `progress(what, number, of)` while files are looked at.
 
     Returns:
-        The source. `source.about` says how many rows were read, used and left out and why, and which labels of val and
-        test training has not seen: these count as missing.
+        The source. `source.about` says how many rows were read, used and left out and why, which labels of val and test
+        training has not seen (these count as missing), and how many images several rows name in different splits.
 
     Raises:
         ValueError: The file, a column, or (unless `skip_bad`) a row is not as it should be; a task has no label in a

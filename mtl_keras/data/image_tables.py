@@ -105,7 +105,7 @@ class Reading:
         made = self.image_format
         before = {"scale": 1 / 255, "pixels": _pixels(made), "image": made.describe()}
         specs = {self.input_name: tf.TensorSpec(made.shape, tf.uint8)}
-        about = {**about, "unseen": unseen}
+        about = {**about, "unseen": unseen, "files_in_several_splits": _in_several(images.index_of[codes], ids)}
         return Source(examples, kinds, specs, {self.input_name: before}, self.seed, about)
 
 
@@ -167,6 +167,12 @@ class _Images:
             return StoredExamples(self.store, which, labels, input_name)
         assert self.files is not None
         return FileExamples(self.files, which, labels, input_name)
+
+
+def _in_several(files: np.ndarray, ids: np.ndarray) -> int:
+    """How many files have rows in more than one split."""
+    pairs = np.unique(np.stack([files, ids]), axis=1)
+    return int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
 
 
 def _small() -> float:

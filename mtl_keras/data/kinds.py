@@ -88,6 +88,10 @@ class LabelKind(ABC):
         """`{class id: weight}` that balances the classes, or None for kinds without classes."""
         return None
 
+    def balance(self, tally: Tally) -> dict[str, Any]:
+        """Arguments of the head that make rare labels weigh more, for kinds without classes; default none."""
+        return {}
+
 
 @dataclass(frozen=True)
 class ClassKind(LabelKind):
@@ -183,6 +187,12 @@ class MultiLabelKind(LabelKind):
     def tally(self, labels: np.ndarray) -> Tally:
         counts = np.stack([(labels == value).sum(axis=0) for value in (0, 1)], axis=-1)
         return Tally(len(labels), int((~np.isnan(labels)).any(axis=-1).sum()), counts)
+
+    def balance(self, tally: Tally) -> dict[str, Any]:
+        """`pos_weight`, negatives over positives of each attribute; 1 where one of them does not occur."""
+        negatives, positives = tally.values.T
+        both = (negatives > 0) & (positives > 0)
+        return {"pos_weight": np.where(both, negatives / np.maximum(positives, 1), 1.0).tolist()}
 
     def describe(self) -> dict[str, Any]:
         return {"kind": self.kind, "labels": list(self.names)}

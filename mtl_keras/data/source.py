@@ -118,7 +118,8 @@ class Source:
         """Tasks with fitting heads, for `mtl_keras.build`.
 
         Args:
-            balanced: Whether rare classes weigh more, by `class_weights`, default False.
+            balanced: Whether rare classes weigh more, by `class_weights`, and rare attributes, by their head's
+                `pos_weight`; default False.
             **arguments: `task={...}`: arguments of that task's head, e.g. `colour={"hidden": (64,)}`.
 
         Raises:
@@ -127,14 +128,13 @@ class Source:
         for task in arguments:
             if task not in self.kinds:
                 raise ValueError(message(f"arguments of tasks among {self.task_names}", "correct the name", task=task))
-        return [
-            Task(
-                task,
-                kind.head(**arguments.get(task, {})),
-                class_weight=self.class_weights(task) if balanced else None,
-            )
-            for task, kind in self.kinds.items()
-        ]
+        train = self._tallies["train"]
+        made = []
+        for task, kind in self.kinds.items():
+            balance = kind.balance(train[task]) if balanced else {}
+            weights = kind.class_weights(train[task]) if balanced else None
+            made.append(Task(task, kind.head(**{**balance, **arguments.get(task, {})}), class_weight=weights))
+        return made
 
     def input(self) -> Any:
         """A `keras.Input` that fits, or a dict of them where there are several."""

@@ -4,6 +4,8 @@ import csv
 
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 from PIL import Image
 from test_images import bomb, encoded, turned
 
@@ -76,6 +78,7 @@ def test_photos_arrive_with_their_labels(shop, tmp_path, cache):
     assert source.kinds["price"].describe() == {"kind": "number", "unit": "EUR", "range": [1.0, 19.0]}
     assert source.about | {"file": 0, "root": 0} == {
         "file": 0, "root": 0, "rows": 30, "used": 30, "left_out": 0, "left_out_because": {}, "unseen": {},
+        "files_in_several_splits": 0,
     }  # fmt: skip
     assert source.before["image"] == {
         "scale": 1 / 255,
@@ -172,6 +175,13 @@ def test_paths_that_lead_elsewhere_are_refused(shop, tmp_path, path, expected):
     assert str(error.value).startswith(f"Expected {expected} (below {root}). Received: file='{file}', row=3, ")
 
 
+def test_an_image_in_two_splits_is_counted(shop):
+    file = changed(shop, "bad.csv", row=30, photo="photos/00.jpg")
+    assert from_csv(file).about["files_in_several_splits"] == 1
+    file = changed(shop, "bad.csv", row=3, photo="photos/00.jpg")
+    assert from_csv(file).about["files_in_several_splits"] == 0
+
+
 def test_absolute_paths_and_links_inside_the_root_are_fine(shop):
     (shop / "photos" / "again.jpg").symlink_to(shop / "photos" / "00.jpg")
     file = changed(shop, "links.csv", row=2, photo=str(shop / "photos" / "02.jpg"))
@@ -240,3 +250,30 @@ def test_a_cache_that_does_not_fit_is_refused(shop, tmp_path, monkeypatch):
     monkeypatch.setattr("shutil.disk_usage", lambda _: type("Usage", (), {"free": 1000}))
     with pytest.raises(ValueError, match=r"Expected room for the decoded images on disk\. Received: folder="):
         from_csv(shop / "shop.csv", cache=tmp_path)
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    st.lists(st.tuples(st.integers(0, 2_000), st.sampled_from("idr"), st.binary(min_size=1, max_size=3)), max_size=5)
+)
+def test_rows_in_are_examples_and_rows_left_out_whatever_happens_to_the_file(shop, edits):
+    content = bytearray((shop / "shop.csv").read_bytes())
+    for position, how, edit in edits:
+        position %= len(content) + 1
+        width = len(edit) if how in "dr" else 0
+        content[position : position + width] = edit if how in "ir" else b""
+    file = shop / "mutated.csv"
+    file.write_bytes(content)
+    tasks = {"colour": Column("class"), "price": Column("number"), "tags": Column("multilabel")}
+    try:
+        source = from_csv(file, tasks, splits=Splits(), check="paths", skip_bad=shop / "left_out.csv")
+    except ValueError as error:
+        refusal = str(error)
+    else:
+        left_out = (shop / "left_out.csv").read_text().splitlines()[1:]
+        assert source.about["left_out"] == len(list(csv.reader(left_out)))
+        assert source.about["rows"] == source.about["used"] + source.about["left_out"]
+        assert sum(source.sizes.values()) == source.about["used"]
+        return
+    assert refusal.startswith("Expected ")
+    assert "mutated.csv" in refusal

@@ -194,6 +194,15 @@ def test_tasks_have_fitting_heads_and_balanced_weights():
     assert source.tasks()[0].class_weight is None
 
 
+def test_rare_attributes_weigh_more_where_balance_is_asked_for():
+    tags = np.array([[0, 1, 0], [0, 1, 0], [0, 0, np.nan], [1, 0, 0]])
+    source = mtl.data.from_arrays(np.zeros((4, 2), "float32"), {"tags": tags}, splits=mtl.data.Splits(val=0, test=0))
+    assert source.tasks(balanced=True)[0].head.pos_weight == [3.0, 1.0, 1.0]
+    assert source.tasks(balanced=True, tags={"pos_weight": 2.0})[0].head.pos_weight == 2.0
+    assert source.tasks()[0].head.pos_weight == 1.0
+    assert source.class_weights("tags") is None
+
+
 def test_pixels_become_floats_from_0_to_1():
     images = np.full((4, 2, 2, 3), 255, np.uint8)
     source = mtl.data.from_arrays(images, {"a": [0, 1, 0, 1]}, splits=mtl.data.Splits(val=0, test=0))

@@ -1,0 +1,31 @@
+"""What docs/data.md shows is what the library takes."""
+
+import re
+
+import tiny
+
+from mtl_keras.cli.train_config import TrainConfig
+from mtl_keras.cli.train_run import augmentations, make_trunk
+from mtl_keras.data.columns import stated_columns
+
+
+def blocks(language):
+    text = (tiny.ROOT / "docs" / "data.md").read_text(encoding="utf-8")
+    return re.findall(rf"```{language}\n(.*?)```", text, flags=re.DOTALL)
+
+
+def test_the_statements_on_columns():
+    names = {}
+    exec(next(block for block in blocks("python") if "Column(" in block), names)
+    assert {task: column.kind for task, column in stated_columns(names["tasks"]).items()} == {
+        "colour": None, "price": "number", "size": "ordinal", "tags": "multilabel", "face": None, "state": None,
+    }  # fmt: skip
+    assert names["tasks"]["state"].columns == ("Condition (1-5)",)
+
+
+def test_the_configuration_of_a_run(tmp_path):
+    (tmp_path / "run.yaml").write_text(*blocks("yaml"))
+    config = TrainConfig.of(tmp_path / "run.yaml", {})
+    assert config.tasks["size"] == {"kind": "ordinal", "names": ["S", "M", "L", "XL"]}
+    assert [step.name for step in augmentations(config.augment)] == ["Flip", "Zoom"]
+    assert type(make_trunk(config)).__name__ == "Residual"

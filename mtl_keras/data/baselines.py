@@ -33,7 +33,7 @@ def baselines(source: Source, split: str = "test") -> dict[str, float]:
     for task, kind in source.kinds.items():
         known, truth = (labels[kind.known(labels)] for labels in (train[task], measured[task]))
         if kind.kind == "class":
-            found[task] = float((truth == np.bincount(known).argmax()).mean())
+            found[task] = float((truth == np.argmax(np.bincount(known))).mean())
         elif kind.kind in ("ordinal", "number") and known.ndim == 1:
             found[task] = float(np.abs(truth - np.median(known)).mean())
     return found

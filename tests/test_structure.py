@@ -29,7 +29,7 @@ ALLOWED = {
     "training": {"errors", "registry", "graph", "tasks", "gradients", "weightings"},
     "models": {
         "errors", "registry", "graph", "tasks", "gradients", "weightings", "training", "heads", "trunks", "sharing",
-        "optimizers",
+        "optimizers", "distribute",
     },
     "optimizers": {"errors", "registry", "gradients"},
     "data": {"errors", "registry", "tasks", "heads", "distribute", "images"},

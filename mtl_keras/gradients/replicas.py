@@ -31,6 +31,14 @@ def total(tensors: Any) -> Any:
     return tf.nest.pack_sequence_as(tensors, context.all_reduce(tf.distribute.ReduceOp.SUM, flat))
 
 
+def portion(examples: tf.Tensor) -> tf.Tensor:
+    """The part of the global batch that this replica has, given how many examples it has; all portions add up to 1."""
+    if count() == 1:
+        return tf.ones([])
+    examples = tf.cast(examples, tf.float32)
+    return tf.math.divide_no_nan(examples, total(examples))
+
+
 def assign(variables: list[keras.Variable], values: list[tf.Tensor]) -> None:
     """Give variables new values, the same on every replica; a plain assignment is refused inside one."""
     if not variables:

@@ -7,6 +7,9 @@ import keras
 import tensorflow as tf
 
 from mtl_keras import weightings
+from mtl_keras.distribute.refusals import check_compile
+from mtl_keras.distribute.replicated_model import ReplicatedModel
+from mtl_keras.distribute.shares import Share
 from mtl_keras.errors import message
 from mtl_keras.gradients import replicas
 from mtl_keras.graph import Graph
@@ -24,7 +27,7 @@ from mtl_keras.training.step_plan import StepPlan
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class MultiTaskModel(keras.Model):
+class MultiTaskModel(ReplicatedModel):
     """One graph with named outputs, whose tasks are balanced inside `compile` and `fit`.
 
     Args:
@@ -153,6 +156,7 @@ class MultiTaskModel(keras.Model):
             ValueError: A key is no task's name, a loss or method does not fit, or the graph has no clean cut and the
                 method needs one.
         """
+        check_compile(self.distribute_strategy, steps_per_execution, jit_compile, optimizer)
         method = weightings.get(weighting)
         given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
         with self.distribute_strategy.scope():
@@ -299,13 +303,14 @@ class MultiTaskModel(keras.Model):
         return self._run(step.test_step, data)
 
     def _run(self, one_step: Any, data: Any) -> dict[str, Any]:
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data)
+        share = data if isinstance(data, Share) else None
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data if share is None else share.batch)
         labels = data_checks.labels_by_task(y, self.plan.tasks, self._untrained())
         weights = data_checks.weights_by_task(sample_weight, self.plan.tasks, self._untrained())
         # Of a dataset of unknown length Keras asks for one batch too many; in a graph everything that does not depend
         # on the batch runs all the same. So everything depends on it.
         with tf.control_dependencies([t for t in tf.nest.flatten(data) if t is not None]):
-            one_step(self, self.plan, x, labels, weights)
+            one_step(self, self.plan, x, labels, weights, None if share is None else share.real)
             return self.get_metrics_result()
 
     @property

@@ -19,7 +19,7 @@ from mtl_keras.training.split_pass import SplitPass
 from mtl_keras.training.step_plan import StepPlan
 
 
-def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any) -> tuple:
+def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, examples: tf.Tensor) -> tuple:
     """Gradients of one batch, with the weights of a method that reads gradients.
 
     Returns:
@@ -45,7 +45,7 @@ def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_wei
             gradients = [None if g is None else tf.cast(in_training[k], g.dtype) * g for g in gradients]
         pairs += zip(gradients, plan.task_variables[name], strict=True)
     if model.losses:
-        extra = split.of_added([v for _, v in pairs], scale / replicas.count())
+        extra = split.of_added([v for _, v in pairs], scale * replicas.portion(examples))
         pairs = [(_plus(g, e), v) for (g, v), e in zip(pairs, extra, strict=True)]
     return measured, split.forward, weights, added if penalty is None else added + penalty, pairs
 

@@ -38,13 +38,14 @@ class SplitPass:
                 self._copies = [[tf.identity(tensor) for tensor in self._cut] for _ in plan.names]
                 self._head_tape.watch([t for own in self._copies for t in own if t.dtype.is_floating])
                 self.forward = self._through_heads()
+                # before anything is summed over replicas: their threads meet there, and Keras keeps these in the layers
+                self.added = added_losses(model)
                 self.measured = measure(plan, self.forward, y, sample_weight, training=True)
                 self.parts = [self.measured]
                 if halves:
                     every_second = [_half(sample_weight, plan.names, self._cut[0], which) for which in halves]
                     self.parts = [measure(plan, self.forward, y, kept, training=True) for kept in every_second]
                 self._totals = [self._scale * tf.reduce_sum(part.shares) for part in self.parts]
-            self.added = added_losses(model)
 
     def _through_heads(self) -> dict[str, Any]:
         forward: dict[str, Any] = {"output": {}, "loss_input": {}}

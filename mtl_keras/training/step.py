@@ -14,50 +14,73 @@ from mtl_keras.training.second_look import SecondLook
 from mtl_keras.training.step_plan import StepPlan
 
 
-def train_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any) -> None:
-    """Move the model's variables by one step and take the batch into trackers and metrics."""
+def train_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, real: Any) -> None:
+    """Move the model's variables by one step and take the batch into trackers and metrics.
+
+    Args:
+        model: The model, for its optimizer and its added losses.
+        plan: What `compile` decided.
+        x, y, sample_weight: This replica's part of a batch, labels and weights by task name.
+        real: Whether the part counts, bool scalar, see `mtl_keras.distribute`; None where it always does.
+    """
     hold = hold_absent(model, plan, y, sample_weight)
+    examples, sample_weight = _counted(plan, x, sample_weight, real)
     second_look = SecondLook(plan, x, y, sample_weight) if plan.weighting.second_forward else None
     take_step = _loss_step if plan.weighting.reads == "losses" else gradient_step
-    measured, forward, weights, added, gradients = take_step(model, plan, x, y, sample_weight)
+    measured, forward, weights, added, gradients = take_step(model, plan, x, y, sample_weight, examples)
     moved = [(gradient, variable) for gradient, variable in gradients if gradient is not None]
     if moved:
         model.optimizer.apply_gradients(moved)
     hold.release(measured.present)
     if second_look is not None:
         plan.weighting.after_step(measured.losses, second_look.measure().losses, measured.present)
-    _track(plan, measured, forward, plan.loss_scale * tf.cast(weights, tf.float32), added, x)
+    _track(plan, measured, forward, plan.loss_scale * tf.cast(weights, tf.float32), added, examples)
 
 
-def test_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any) -> None:
-    """Take a batch into trackers and metrics."""
+def test_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, real: Any) -> None:
+    """Take a batch into trackers and metrics; arguments as for `train_step`."""
+    examples, sample_weight = _counted(plan, x, sample_weight, real)
     forward = plan.whole(x, training=False)
+    added = added_losses(model)
     measured = measure(plan, forward, y, sample_weight, training=False)
-    _track(plan, measured, forward, plan.evaluation_weights(), added_losses(model), x)
+    _track(plan, measured, forward, plan.evaluation_weights(), added, examples)
 
 
-def _track(plan: StepPlan, measured: Measured, forward: Any, weights: tf.Tensor, added: tf.Tensor, x: Any) -> None:
+def _counted(plan: StepPlan, x: Any, sample_weight: dict[str, Any], real: Any) -> tuple[tf.Tensor, dict[str, Any]]:
+    """How many examples count, and sample weights that leave out those that do not."""
+    examples = tf.cast(tf.shape(keras.tree.flatten(x)[0])[0], tf.float32)
+    if real is None:
+        return examples, sample_weight
+    counts = tf.cast(real, tf.float32)
+    everything = tf.fill([tf.cast(examples, tf.int32)], counts)
+    kept = {name: counts * tf.cast(weight, tf.float32) for name, weight in sample_weight.items()}
+    return counts * examples, {name: kept.get(name, everything) for name in plan.names}
+
+
+def _track(
+    plan: StepPlan, measured: Measured, forward: Any, weights: tf.Tensor, added: tf.Tensor, examples: tf.Tensor
+) -> None:
     found = measured.found
-    examples = tf.shape(keras.tree.flatten(x)[0])[0]
     plan.tracker.update_state(found.sums, found.counts, weights, added, examples)
     plan.update_metrics(found.labels, forward["output"], found.masks, found.weights)
 
 
-def _loss_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any) -> tuple:
+def _loss_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, examples: tf.Tensor) -> tuple:
     """Weights from losses: one backward of the weighted total."""
     weighting = plan.weighting
     variables = model.trainable_variables
     with tf.GradientTape() as tape:
         forward = plan.whole(x, training=True)
+        # before anything is summed over replicas: their threads meet there, and Keras keeps these in the layers
+        added = added_losses(model)
         measured = measure(plan, forward, y, sample_weight, training=True)
         weights = tf.cast(weighting.call(measured.losses, measured.present), tf.float32)
         if not weighting.trainable_variables:
             weights = tf.stop_gradient(weights)
-        added = added_losses(model)
         penalty = weighting.penalty(measured.present)
         if penalty is not None:
             added += penalty
-        total = tf.reduce_sum(weights * measured.shares) + added / replicas.count()
+        total = tf.reduce_sum(weights * measured.shares) + added * replicas.portion(examples)
         total = model.optimizer.scale_loss(total)
     gradients = tape.gradient(total, [v.value for v in variables])
     return measured, forward, tf.stop_gradient(weights), added, list(zip(gradients, variables, strict=True))

@@ -1,0 +1,54 @@
+"""What cannot be had on several replicas, refused at compile with the reason."""
+
+from typing import Any
+
+import keras
+
+from mtl_keras.distribute.replicated_model import BUILDS_FROM_DATA
+from mtl_keras.distribute.strategies import checked
+from mtl_keras.errors import message
+
+
+def check_compile(strategy: Any, steps_per_execution: int, jit_compile: Any, optimizer: Any) -> None:
+    """Refuse what fails in Keras, or trains wrongly, under several replicas.
+
+    Raises:
+        ValueError: An argument cannot be used, or this version of Keras builds models in another way.
+    """
+    if strategy.num_replicas_in_sync == 1:
+        return
+    checked(strategy)
+    if not callable(getattr(keras.Model, BUILDS_FROM_DATA, None)):
+        raise ValueError(
+            message(
+                f"a version of Keras whose models have {BUILDS_FROM_DATA}, to train on several replicas",
+                "install keras>=3.15,<3.16",
+                keras=keras.version(),
+            )
+        )
+    replicas = strategy.num_replicas_in_sync
+    if jit_compile is True:
+        raise ValueError(
+            message(
+                f"no jit_compile on {replicas} replicas (XLA cannot reach the other devices' variables)",
+                'leave it at "auto"',
+                jit_compile=jit_compile,
+            )
+        )
+    if steps_per_execution != 1:
+        raise ValueError(
+            message(
+                f"one step per execution on {replicas} replicas (Keras loses the distributed batches in its loop)",
+                "leave it at 1",
+                steps_per_execution=steps_per_execution,
+            )
+        )
+    steps = getattr(getattr(optimizer, "inner_optimizer", optimizer), "gradient_accumulation_steps", None)
+    if steps:
+        raise ValueError(
+            message(
+                f"no accumulation in the optimizer on {replicas} replicas (it would update inside a condition)",
+                "pass compile(micro_batches=...) and larger batches: the same update, exact with missing labels too",
+                gradient_accumulation_steps=steps,
+            )
+        )

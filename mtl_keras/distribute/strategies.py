@@ -1,0 +1,93 @@
+"""Strategies by name."""
+
+from typing import TYPE_CHECKING
+
+from mtl_keras.distribute.cluster import number_of_workers
+from mtl_keras.errors import message
+
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+NAMES = ["auto", "one", "mirrored", "multi_worker"]
+
+
+def strategy(name: "str | tf.distribute.Strategy" = "auto") -> "tf.distribute.Strategy":
+    """The strategy to build a model under: `with strategy("auto").scope(): ...`.
+
+    Args:
+        name: `"auto"` (default): the workers that TF_CONFIG names, else all GPUs where there is more than one, else one
+            device; `"one"`; `"mirrored"`: all GPUs, or all logical CPU devices where there is no GPU;
+            `"multi_worker"`: all devices of all workers; or a strategy, which is returned as it is.
+
+    Raises:
+        ValueError: The name is unknown, the strategy has no `fit`, no workers are named, or TensorFlow was used before.
+
+    Example:
+        >>> strategy("one").num_replicas_in_sync
+        1
+
+    A multi-worker strategy has to be made before anything else of TensorFlow runs, so make it first.
+    """
+    import tensorflow as tf
+
+    if isinstance(name, tf.distribute.Strategy):
+        return checked(name)
+    if name not in NAMES:
+        raise ValueError(message(f"a strategy among {NAMES}, or an instance", "choose one", strategy=name))
+    if name == "multi_worker" or (name == "auto" and number_of_workers() > 1):
+        return _multi_worker()
+    gpus = tf.config.list_logical_devices("GPU")
+    if name == "one" or (name == "auto" and len(gpus) < 2):
+        return tf.distribute.get_strategy()
+    devices = gpus or tf.config.list_logical_devices("CPU")
+    return tf.distribute.MirroredStrategy([device.name for device in devices])
+
+
+def replicas(strategy: "tf.distribute.Strategy | None" = None) -> int:
+    """How many replicas share a batch under a strategy, by default under that of the current scope.
+
+    Example:
+        >>> replicas()
+        1
+    """
+    import tensorflow as tf
+
+    return int((strategy or tf.distribute.get_strategy()).num_replicas_in_sync)
+
+
+def checked(strategy: "tf.distribute.Strategy") -> "tf.distribute.Strategy":
+    """The strategy, if Keras can train under it."""
+    import tensorflow as tf
+
+    if isinstance(strategy, tf.distribute.experimental.ParameterServerStrategy):
+        raise ValueError(
+            message(
+                "a strategy whose replicas train in step (Keras has no fit for parameter servers)",
+                f"choose one among {NAMES}",
+                strategy=type(strategy).__name__,
+            )
+        )
+    return strategy
+
+
+def _multi_worker() -> "tf.distribute.Strategy":
+    import tensorflow as tf
+
+    if number_of_workers() < 2:
+        raise ValueError(
+            message(
+                "at least two workers in TF_CONFIG",
+                "start the program with python -m mtl_keras.distribute.launch --workers 2 -- ...",
+                workers=number_of_workers(),
+            )
+        )
+    try:
+        return tf.distribute.MultiWorkerMirroredStrategy()
+    except RuntimeError as error:
+        raise ValueError(
+            message(
+                "a multi-worker strategy before anything else of TensorFlow runs",
+                "call distribute.strategy at the start of the program, before data are loaded",
+                error=str(error),
+            )
+        ) from error

@@ -21,6 +21,7 @@ _NAMESPACES = (
     "analysis",
     "callbacks",
     "data",
+    "distribute",
     "export",
     "heads",
     "models",

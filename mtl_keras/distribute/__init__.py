@@ -3,7 +3,18 @@
 `python -m mtl_keras.distribute.launch` starts workers. TensorFlow is imported when a strategy is made, not before.
 """
 
-from mtl_keras.distribute.cluster import Cluster, cluster, is_chief, own_folder
-from mtl_keras.distribute.strategies import NAMES, replicas, strategy
+from mtl_keras.distribute.cluster import Cluster, cluster, is_chief, number_of_workers, own_folder
+from mtl_keras.distribute.strategies import NAMES, chief_first, replicas, strategy, wait_for_all
 
-__all__ = ["NAMES", "Cluster", "cluster", "is_chief", "own_folder", "replicas", "strategy"]
+__all__ = [
+    "NAMES",
+    "Cluster",
+    "chief_first",
+    "cluster",
+    "is_chief",
+    "number_of_workers",
+    "own_folder",
+    "replicas",
+    "strategy",
+    "wait_for_all",
+]

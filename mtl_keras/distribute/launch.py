@@ -96,10 +96,11 @@ def run(command: Sequence[str], workers: int, grace: float = 10.0, out: IO[str] 
     readers: list[threading.Thread] = []
 
     def read(index: int, lines: Any) -> None:
-        for line in lines:
-            with lock:
-                stream.write(f"[{index}] {line.rstrip()}\n")
-                stream.flush()
+        with lines:
+            for line in lines:
+                with lock:
+                    stream.write(f"[{index}] {line.rstrip()}\n")
+                    stream.flush()
 
     def thread(function: Any, *arguments: Any) -> threading.Thread:
         started = threading.Thread(target=function, args=arguments, daemon=True)
@@ -119,9 +120,9 @@ def run(command: Sequence[str], workers: int, grace: float = 10.0, out: IO[str] 
             thread(lambda index, process: ended.put((index, process.wait())), index, process)
         return _wait(processes, ended, grace, stream)
     finally:
-        _signal(processes, signal.SIGKILL)
+        # a worker's own children too: they may outlive it, and hold the pipe open that is read from
+        _signal(processes, signal.SIGKILL, ended_too=True)
         for reader in readers:
-            # a worker's own child may outlive it and hold the pipe open
             reader.join(timeout=1.0)
         for number, handler in before.items():
             signal.signal(number, handler)
@@ -157,10 +158,10 @@ def _wait(processes: list[subprocess.Popen], ended: queue.Queue, grace: float, s
     return status
 
 
-def _signal(processes: list[subprocess.Popen], number: int) -> None:
+def _signal(processes: list[subprocess.Popen], number: int, ended_too: bool = False) -> None:
     """Send a signal to the groups of all processes that still run."""
     for process in processes:
-        if process.poll() is None:
+        if ended_too or process.poll() is None:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, number)
 

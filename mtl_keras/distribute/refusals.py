@@ -3,21 +3,23 @@
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from mtl_keras.distribute.replicated_model import BUILDS_FROM_DATA
 from mtl_keras.distribute.strategies import checked
 from mtl_keras.errors import message
 
 
-def check_compile(strategy: Any, steps_per_execution: int, jit_compile: Any, optimizer: Any) -> None:
-    """Refuse what fails in Keras, or trains wrongly, under several replicas.
+def check_compile(model: keras.Model, steps_per_execution: int, jit_compile: Any, optimizer: Any) -> None:
+    """Refuse what fails in Keras, or trains wrongly, under several replicas; called in the strategy's scope.
 
     Raises:
         ValueError: An argument cannot be used, or this version of Keras builds models in another way.
     """
-    if strategy.num_replicas_in_sync == 1:
+    strategy = checked(tf.distribute.get_strategy())
+    replicas = strategy.num_replicas_in_sync
+    if replicas == 1:
         return
-    checked(strategy)
     if not callable(getattr(keras.Model, BUILDS_FROM_DATA, None)):
         raise ValueError(
             message(
@@ -26,7 +28,6 @@ def check_compile(strategy: Any, steps_per_execution: int, jit_compile: Any, opt
                 keras=keras.version(),
             )
         )
-    replicas = strategy.num_replicas_in_sync
     if jit_compile is True:
         raise ValueError(
             message(
@@ -38,7 +39,7 @@ def check_compile(strategy: Any, steps_per_execution: int, jit_compile: Any, opt
     if steps_per_execution != 1:
         raise ValueError(
             message(
-                f"one step per execution on {replicas} replicas (Keras loses the distributed batches in its loop)",
+                f"one step per execution on {replicas} replicas (sums over replicas fail inside Keras' loop)",
                 "leave it at 1",
                 steps_per_execution=steps_per_execution,
             )
@@ -52,3 +53,23 @@ def check_compile(strategy: Any, steps_per_execution: int, jit_compile: Any, opt
                 gradient_accumulation_steps=steps,
             )
         )
+    synchronized = [layer.name for layer in _layers(model) if getattr(layer, "synchronized", False)]
+    regularized = [layer.name for layer in _layers(model) if getattr(layer, "activity_regularizer", None) is not None]
+    if synchronized and regularized:
+        raise ValueError(
+            message(
+                f"no activity regularizer beside synchronized normalization on {replicas} replicas "
+                "(Keras mixes up the replicas' activities)",
+                "remove one of them",
+                regularized=regularized,
+                synchronized=synchronized,
+            )
+        )
+
+
+def _layers(model: Any) -> list[keras.layers.Layer]:
+    """All layers, those of models used as layers included."""
+    found = []
+    for layer in model.layers:
+        found += [layer, *(_layers(layer) if hasattr(layer, "layers") else [])]
+    return found

@@ -11,7 +11,7 @@ The first two are mended by showing Keras a `SeenByKeras`; the third by overridi
 right where `compile` builds everything. `tests/distribute/test_replicated_model.py` says so when Keras changes.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import keras
@@ -73,12 +73,21 @@ class ReplicatedModel(keras.Model):
 
     def predict_step(self, data: Any) -> Any:
         """The outputs of one batch."""
-        if not isinstance(data, Share):
-            return super().predict_step(data)
-        outputs = super().predict_step(data.batch)
-        if data.real is None:
+        batch, real = data if isinstance(data, Share) else (data, None)
+        outputs = self(self.own_inputs(keras.utils.unpack_x_y_sample_weight(batch)[0]), training=False)
+        if real is None:
             return outputs
-        return tf.nest.map_structure(lambda output: output[: tf.where(data.real, tf.shape(output)[0], 0)], outputs)
+        return tf.nest.map_structure(lambda output: output[: tf.where(real, tf.shape(output)[0], 0)], outputs)
+
+    def own_inputs(self, x: Any) -> Any:
+        """Of a dict, the model's own inputs: Keras takes dicts by position where there are other keys beside them."""
+        by_key = isinstance(self.input, Mapping)
+        names = list(self.input) if by_key else [tensor.name for tensor in self.inputs]
+        if not isinstance(x, Mapping) or not all(name in x for name in names):
+            return x
+        if by_key:
+            return {name: x[name] for name in names}
+        return keras.tree.map_structure(lambda tensor: x[tensor.name], self.input)
 
     def _maybe_symbolic_build(self, iterator: Any = None, data_batch: Any = None) -> None:
         return

@@ -1,8 +1,10 @@
 """Strategies by name."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from mtl_keras.distribute.cluster import number_of_workers
+from mtl_keras.distribute.cluster import is_chief, number_of_workers
 from mtl_keras.errors import message
 
 if TYPE_CHECKING:
@@ -39,8 +41,11 @@ def strategy(name: "str | tf.distribute.Strategy" = "auto") -> "tf.distribute.St
     gpus = tf.config.list_logical_devices("GPU")
     if name == "one" or (name == "auto" and len(gpus) < 2):
         return tf.distribute.get_strategy()
-    devices = gpus or tf.config.list_logical_devices("CPU")
-    return tf.distribute.MirroredStrategy([device.name for device in devices])
+    if gpus:
+        return tf.distribute.MirroredStrategy([device.name for device in gpus])
+    cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
+    # TensorFlow mixes up the collectives of several strategies on the same processors; this way there are none
+    return tf.distribute.MirroredStrategy(cpus, cross_device_ops=tf.distribute.ReductionToOneDevice())
 
 
 def replicas(strategy: "tf.distribute.Strategy | None" = None) -> int:
@@ -53,6 +58,34 @@ def replicas(strategy: "tf.distribute.Strategy | None" = None) -> int:
     import tensorflow as tf
 
     return int((strategy or tf.distribute.get_strategy()).num_replicas_in_sync)
+
+
+def wait_for_all(strategy: "tf.distribute.Strategy") -> None:
+    """Wait until all workers of a strategy have come here; at once where there is one worker.
+
+    Example:
+        >>> wait_for_all(strategy("one"))
+    """
+    if number_of_workers() > 1:
+        import tensorflow as tf
+
+        one_each = strategy.run(lambda: tf.ones([]))
+        float(strategy.reduce(tf.distribute.ReduceOp.SUM, one_each, axis=None))
+
+
+@contextmanager
+def chief_first(strategy: "tf.distribute.Strategy") -> Iterator[None]:
+    """A block that the chief runs before all other workers: what it writes there, they find.
+
+    Example:
+        >>> with chief_first(strategy("one")):
+        ...     prepared = "data that are built once and then read"
+    """
+    if not is_chief():
+        wait_for_all(strategy)
+    yield
+    if is_chief():
+        wait_for_all(strategy)
 
 
 def checked(strategy: "tf.distribute.Strategy") -> "tf.distribute.Strategy":

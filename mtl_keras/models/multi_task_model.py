@@ -19,6 +19,7 @@ from mtl_keras.optimizers import PerTask
 from mtl_keras.registry import PACKAGE
 from mtl_keras.tasks import Task, checked_names
 from mtl_keras.training import data_checks, step
+from mtl_keras.training.clipping import check_clipping
 from mtl_keras.training.clock import EpochClock
 from mtl_keras.training.compile_state import make_plan, plan_tasks
 from mtl_keras.training.continuing import continued
@@ -156,10 +157,11 @@ class MultiTaskModel(ReplicatedModel):
             ValueError: A key is no task's name, a loss or method does not fit, or the graph has no clean cut and the
                 method needs one.
         """
-        check_compile(self.distribute_strategy, steps_per_execution, jit_compile, optimizer)
         method = weightings.get(weighting)
         given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
         with self.distribute_strategy.scope():
+            check_compile(self, steps_per_execution, jit_compile, optimizer)
+            check_clipping(optimizer)
             plans = plan_tasks(self.tasks, dict(self.output), loss, metrics, weighted_metrics, class_weight)
             plan = make_plan(self, self.tasks, plans, method, scope, head_gradients, loss_weights)
             super().compile(
@@ -257,7 +259,7 @@ class MultiTaskModel(ReplicatedModel):
             "validation_split": validation_split,
             "validation_data": validation_data,
             # datasets and generators shuffle themselves; Keras warns of the default each time
-            "shuffle": not isinstance(x, (tf.data.Dataset, Generator)) if shuffle is None else shuffle,
+            "shuffle": not (hasattr(x, "element_spec") or isinstance(x, Generator)) if shuffle is None else shuffle,
             "sample_weight": sample_weight,
         }
         with readable(), quiet_about_unknown_length(), continued(self, {**arguments, **kwargs}) as resumed:
@@ -303,14 +305,14 @@ class MultiTaskModel(ReplicatedModel):
         return self._run(step.test_step, data)
 
     def _run(self, one_step: Any, data: Any) -> dict[str, Any]:
-        share = data if isinstance(data, Share) else None
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(data if share is None else share.batch)
+        batch, real = data if isinstance(data, Share) else (data, None)
+        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
         labels = data_checks.labels_by_task(y, self.plan.tasks, self._untrained())
         weights = data_checks.weights_by_task(sample_weight, self.plan.tasks, self._untrained())
         # Of a dataset of unknown length Keras asks for one batch too many; in a graph everything that does not depend
         # on the batch runs all the same. So everything depends on it.
         with tf.control_dependencies([t for t in tf.nest.flatten(data) if t is not None]):
-            one_step(self, self.plan, x, labels, weights, None if share is None else share.real)
+            one_step(self, self.plan, self.own_inputs(x), labels, weights, real)
             return self.get_metrics_result()
 
     @property

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mtl_keras.gradients import replicas
 from mtl_keras.training.added import added_losses
+from mtl_keras.training.clipping import clipped
 from mtl_keras.training.gradient_step import gradient_step
 from mtl_keras.training.hold import hold_absent
 from mtl_keras.training.measure import Measured, measure
@@ -30,7 +31,7 @@ def train_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight
     measured, forward, weights, added, gradients = take_step(model, plan, x, y, sample_weight, examples)
     moved = [(gradient, variable) for gradient, variable in gradients if gradient is not None]
     if moved:
-        model.optimizer.apply_gradients(moved)
+        model.optimizer.apply_gradients(clipped(model.optimizer, moved))
     hold.release(measured.present)
     if second_look is not None:
         plan.weighting.after_step(measured.losses, second_look.measure().losses, measured.present)

@@ -1,0 +1,61 @@
+"""Two processes on the loopback interface train one model, as a single process does."""
+
+import io
+import json
+import os
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import worker
+
+from mtl_keras import distribute
+from mtl_keras.distribute import launch
+
+
+@pytest.fixture(scope="module")
+def workers(tmp_path_factory):
+    """The results of two workers, the folder that both wrote to, and what they printed."""
+    folder = tmp_path_factory.mktemp("workers")
+    out = io.StringIO()
+    status = launch.run([sys.executable, worker.__file__, "multi_worker", os.fspath(folder)], 2, out=out)
+    assert status == 0, out.getvalue()
+    return [json.loads((folder / f"worker{i}.json").read_text()) for i in range(2)], folder, out.getvalue()
+
+
+def test_two_workers_are_one_process(workers, tmp_path):
+    """Fit, validation, a checkpoint and what follows from it, evaluation, prediction, on every worker."""
+    expected = worker.train(distribute.strategy("one"), tmp_path)
+    for found in workers[0]:
+        assert found["replicas"] == 2
+        assert found["weights"].keys() == expected["weights"].keys()
+        for path, values in expected["weights"].items():
+            np.testing.assert_allclose(found["weights"][path], values, atol=1e-6, err_msg=path)
+        for part in ("fit", "again", "evaluate"):
+            assert found[part].keys() == expected[part].keys()
+            for key, values in expected[part].items():
+                np.testing.assert_allclose(found[part][key], values, rtol=1e-5, atol=1e-6, err_msg=f"{part} {key}")
+        np.testing.assert_allclose(found["predict"], expected["predict"], atol=1e-6)
+
+
+def test_the_chief_alone_writes_and_reports(workers):
+    _, folder, printed = workers
+    names = sorted(path.name for path in folder.iterdir())
+    assert names == ["best.keras", "board", "last.keras", "worker0.json", "worker1.json"]
+    assert [len(list((folder / "board" / run).iterdir())) for run in ("train", "validation")] == [1, 1]
+    assert "[0] Epoch 2/2" in printed
+    assert "[1] Epoch" not in printed
+
+
+def test_workers_that_read_different_batches_are_stopped(workers):
+    for found in workers[0]:
+        assert found["error"] == (
+            "Expected the same batches in the same order on every worker. Received: batch='another on this worker'. "
+            "Do seed whatever shuffles (dataset.shuffle(n, seed=1), keras.utils.set_random_seed(1)), and give all "
+            "workers the same files."
+        )
+
+
+def test_the_program_is_beside_this_test():
+    assert Path(worker.__file__).parent == Path(__file__).parent

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from mtl_keras import distribute
 from mtl_keras.callbacks.monitor import OVERALL, Monitor
 
 
@@ -118,6 +119,8 @@ class BestModel(keras.callbacks.ModelCheckpoint, _Watching):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.watch.add_overall(logs)
+        if not distribute.is_chief():
+            return
         before = self.best
         try:
             super().on_epoch_end(epoch, _without_nan(logs, self.monitor, self.mode))

@@ -6,11 +6,14 @@ from typing import Any, TextIO
 
 import keras
 
+from mtl_keras import distribute
+
 
 class Progress(keras.callbacks.Callback):
     """Steps, time left, loss and deciding metric of every task; use with `fit(verbose=0)`.
 
-    On a terminal one line is rewritten in place; elsewhere whole lines are written, without control characters.
+    On a terminal one line is rewritten in place; elsewhere whole lines are written, without control characters. Of
+    several workers the chief writes; between epochs its numbers are those of its own share of the data.
 
     Args:
         stream: Where to write, default standard output.
@@ -42,7 +45,9 @@ class Progress(keras.callbacks.Callback):
         self.shown = now
         steps = self.params.get("steps")
         text = f"step {self.steps_done}/{steps or '?'}{self._time_left(now, steps)}"
-        self._line(f"{text}: {self._summary(self.model.get_metrics_result())}")
+        # metrics are summed over workers where they are read, so all would have to read them at the same time
+        now_known = self.model.get_metrics_result() if distribute.number_of_workers() == 1 else logs
+        self._line(f"{text}: {self._summary(now_known)}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         text = f"{self.steps_done} steps in {_clock(time.monotonic() - self.began)}: {self._summary(logs)}"
@@ -68,6 +73,8 @@ class Progress(keras.callbacks.Callback):
         return "; ".join(parts)
 
     def _line(self, text: str, final: bool = False) -> None:
+        if not distribute.is_chief():
+            return
         text = f"Epoch {self.epoch + 1}/{self.params.get('epochs', '?')}, {text}"
         if self.live:
             self.stream.write("\r" + text.ljust(self._width))

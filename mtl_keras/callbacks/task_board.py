@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mtl_keras import distribute
 from mtl_keras.training.slots import parts_of
 
 
@@ -78,6 +79,8 @@ class TaskBoard(keras.callbacks.Callback):
         return {tags[part]: float(keras.ops.convert_to_numpy(rate)) for part, rate in rates.items()}
 
     def _write(self, run: str, values: dict[str, float], step: int) -> None:
+        if not distribute.is_chief():
+            return
         if run not in self._writers:
             self._writers[run] = tf.summary.create_file_writer(str(self.log_dir / run))
         with self._writers[run].as_default(step):

@@ -49,7 +49,7 @@ def train(
     encoding: Annotated[str | None, _option("Of the CSV file [utf-8].")] = None,
     runs: Annotated[str | None, _option("Folder of the TensorBoard logs [runs].")] = None,
     seed: Annotated[int | None, _option("Of splits, weights, order and augmentation [0].")] = None,
-    strategy: Annotated[str | None, _option("auto, one or mirrored [auto].")] = None,
+    strategy: Annotated[str | None, _option("auto, one, mirrored or multi_worker [auto].")] = None,
     precision: Annotated[str | None, _option("float32, mixed_float16 or mixed_bfloat16 [float32].")] = None,
 ) -> None:
     """Train on images and partly filled label columns, evaluate, export and report."""

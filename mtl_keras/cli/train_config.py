@@ -45,7 +45,7 @@ class TrainConfig:
         delimiter, encoding: Of the CSV file, default a comma and utf-8.
         runs: Folder of the TensorBoard logs, default `runs`.
         seed: Of the splits, the weights, the order and augmentation, default 0.
-        strategy: `auto` (default), `one` or `mirrored`.
+        strategy: `auto` (default), `one`, `mirrored` or `multi_worker`, see `docs/distribution.md`.
         precision: `float32` (default), `mixed_float16` or `mixed_bfloat16`.
     """
 

@@ -31,7 +31,8 @@ def run(config: TrainConfig) -> Path:
     trunk, steps = make_trunk(config), augmentations(config.augment)
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
-    place = Path(config.runs) / f"{Path(config.out).name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    # of several workers all train, and the chief writes
+    place = distribute.own_folder(Path(config.runs) / f"{Path(config.out).name}-{time.strftime('%Y%m%d-%H%M%S')}")
     source = read_source(config, place)
     config = config.with_kinds({task: kind.kind for task, kind in source.kinds.items()})
     config.write(place / "config.yaml")
@@ -65,6 +66,9 @@ def run(config: TrainConfig) -> Path:
     logs = model.evaluate(held_out, return_dict=True, verbose=0)
     constant = baselines(source, split)
     found, overall = score_logs(model, logs, {task: value for task, value in constant.items() if value > 0})
+    if not distribute.is_chief():
+        distribute.wait_for_all(strategy)
+        return Path(config.out)
     print("Exporting, and comparing every output with the Keras model ...")
     results = results_table(found, overall, *export.compare_with_single_tasks(model))
     results += f"\n\n{_against_constant(found, constant, split)}"
@@ -91,6 +95,7 @@ def run(config: TrainConfig) -> Path:
         metrics={**logs, "overall": float("nan") if overall is None else overall},
         extras=extras,
     )
+    distribute.wait_for_all(strategy)
     print(f"\n{results}\n\nWritten to {version}: {', '.join(sorted(path.name for path in version.iterdir()))}")
     return version
 

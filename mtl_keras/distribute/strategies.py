@@ -69,8 +69,11 @@ def wait_for_all(strategy: "tf.distribute.Strategy") -> None:
     if number_of_workers() > 1:
         import tensorflow as tf
 
-        one_each = strategy.run(lambda: tf.ones([]))
-        float(strategy.reduce(tf.distribute.ReduceOp.SUM, one_each, axis=None))
+        @tf.function
+        def count() -> tf.Tensor:
+            return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.ones([])), axis=None)
+
+        float(count())
 
 
 @contextmanager

@@ -29,19 +29,21 @@ TRUNKS = {
 
 
 def main(arguments: list[str] | None = None) -> Path:
-    """Run the whole pipeline; returns the version folder."""
+    """Run the whole pipeline; returns the version folder (of several workers the chief's only)."""
     options = parse(arguments)
+    strategy = distribute.strategy(options.strategy)
     absl.logging.set_verbosity("error")
     keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
 
-    source = dataset.download(options.build) if options.download else options.data
-    print(f"Data: pairs of images from {source or 'this repository'}, built in {options.build}")
-    pairs = {"train": options.pairs} if options.pairs else None
-    splits = dataset.load(options.build, source, options.config, options.digits, pairs, options.seed)
+    with distribute.chief_first(strategy):
+        source = dataset.download(options.build) if options.download else options.data
+        print(f"Data: pairs of images from {source or 'this repository'}, built in {options.build}")
+        pairs = {"train": options.pairs} if options.pairs else None
+        splits = dataset.load(options.build, source, options.config, options.digits, pairs, options.seed)
     train, validation, test = batches(splits, options.batch_size, options.seed)
 
-    with distribute.strategy(options.strategy).scope():
+    with strategy.scope():
         model = make_model(splits.labels, options.trunk)
     model.compile(keras.optimizers.Adam(1e-3), weighting=options.weighting, scope=options.scope)
 
@@ -61,6 +63,9 @@ def main(arguments: list[str] | None = None) -> Path:
     logs = model.evaluate(test, return_dict=True, verbose=0)
     found, overall = score_logs(model, logs)
     metrics = {**logs, "overall": overall}
+    if not distribute.is_chief():
+        distribute.wait_for_all(strategy)
+        return options.output
 
     print("Exporting, and comparing every output with the Keras model ...")
     shared, separate = mtl.export.compare_with_single_tasks(model)
@@ -81,6 +86,7 @@ def main(arguments: list[str] | None = None) -> Path:
         metrics=metrics,
         extras=extras,
     )
+    distribute.wait_for_all(strategy)
     print(f"\n{rows}\n\nWritten to {version}: {', '.join(sorted(path.name for path in version.iterdir()))}")
     return version
 

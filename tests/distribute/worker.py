@@ -4,7 +4,6 @@
 """
 
 import json
-import os
 import sys
 from pathlib import Path
 
@@ -84,5 +83,4 @@ def main():
 
 
 if __name__ == "__main__":
-    sys.path[:0] = [os.fspath(Path(__file__).parents[1]), os.fspath(Path(__file__).parents[2])]
     main()

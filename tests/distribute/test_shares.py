@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 
 from mtl_keras.distribute.shares import bounds, own_share
 
-NO_COLLECTIVES = tf.distribute.ReductionToOneDevice()
-THREE = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1", "CPU:2"], cross_device_ops=NO_COLLECTIVES)
+THREE = tiny.replicas(3)
 
 
 @pytest.mark.parametrize("replicas", [1, 2, 3, 8])

@@ -3,6 +3,7 @@
 from typing import Any
 
 from mtl_keras.weightings.aligned_mtl import AlignedMTL
+from mtl_keras.weightings.auto_lambda import AutoLambda
 from mtl_keras.weightings.base import (
     GradientAggregator,
     GradientWeighting,
@@ -85,6 +86,7 @@ __all__ = [
     "RLW",
     "STCH",
     "AlignedMTL",
+    "AutoLambda",
     "CAGrad",
     "CoV",
     "Complementary",

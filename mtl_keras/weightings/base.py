@@ -10,7 +10,7 @@ A weighting knows no model, no tape and no strategy. The training step gives it 
 | `positive_losses`    | it takes a logarithm or a quotient of losses: they must stay above 0 |
 | `second_forward`     | it wants `after_step(losses, new_losses, present)`: the losses of the same batch afterwards |
 | `cross_gramian`      | `gramian` is J1 J2' of two halves of the batch instead of J J' |
-| `validation_batches` | it wants `look_ahead`, see `AutoLambda` |
+| `validation_batches` | it wants `look_ahead(gains_of, present)` before every step, see `AutoLambda` |
 """
 
 from dataclasses import dataclass
@@ -143,6 +143,16 @@ class Weighting(keras.layers.Layer):
 
     def after_step(self, losses: tf.Tensor, new_losses: tf.Tensor, present: tf.Tensor) -> None:
         """Called after the update where `second_forward` is set: losses [K] before and after, same batch."""
+
+    def look_ahead(self, gains_of: Any, present: tf.Tensor) -> None:
+        """Called before each step where `validation_batches` is set, to move the weights.
+
+        Args:
+            gains_of: Function of task weights [K] and of how much each task counts [K]. A trial step with those weights
+                lowers the loss on other examples, in which tasks count as told; the function gives by how much a unit
+                of each task's weight does, [K].
+            present: Which tasks have a label in the training batch, bool [K].
+        """
 
     def combine(self, jacobian: Any, losses: Any = None) -> tf.Tensor:
         """The method exactly as its paper states it, on a plain Jacobian: for tests and study.

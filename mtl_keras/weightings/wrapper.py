@@ -77,9 +77,8 @@ class Wrapper(Weighting):
             if inner.second_forward:
                 inner.after_step(losses, new_losses, present)
 
-    def look_ahead(self, *args: Any, **kwargs: Any) -> Any:
-        """What `validation_batches` asks for, for the weighting inside."""
-        return self.inner.look_ahead(*args, **kwargs)
+    def look_ahead(self, gains_of: Any, present: tf.Tensor) -> None:
+        self.inner.look_ahead(gains_of, present)
 
     def loss_factors(self, losses: tf.Tensor, present: tf.Tensor) -> tf.Tensor | None:
         return self.inner.loss_factors(losses, present)

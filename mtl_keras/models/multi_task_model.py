@@ -8,27 +8,26 @@ import tensorflow as tf
 
 from mtl_keras import weightings
 from mtl_keras.distribute.refusals import check_compile
-from mtl_keras.distribute.replicated_model import ReplicatedModel
-from mtl_keras.distribute.shares import Share
 from mtl_keras.errors import message
 from mtl_keras.gradients import replicas
 from mtl_keras.graph import Graph
 from mtl_keras.models.partition import Partition
 from mtl_keras.models.setup import Setup
+from mtl_keras.models.stepping_model import SteppingModel
 from mtl_keras.optimizers import PerTask
 from mtl_keras.registry import PACKAGE
 from mtl_keras.tasks import Task, checked_names
-from mtl_keras.training import data_checks, step
+from mtl_keras.training import data_checks
 from mtl_keras.training.clipping import check_clipping
 from mtl_keras.training.clock import EpochClock
 from mtl_keras.training.compile_state import make_plan, plan_tasks
 from mtl_keras.training.continuing import continued
 from mtl_keras.training.graph_errors import quiet_about_unknown_length, readable
-from mtl_keras.training.step_plan import StepPlan
+from mtl_keras.training.weighting_data import beside_training
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class MultiTaskModel(ReplicatedModel):
+class MultiTaskModel(SteppingModel):
     """One graph with named outputs, whose tasks are balanced inside `compile` and `fit`.
 
     Args:
@@ -196,13 +195,6 @@ class MultiTaskModel(ReplicatedModel):
             plain.exclude_from_weight_decay(var_list=method.trainable_variables)
         self.optimizer.build(self.trainable_variables)
 
-    @property
-    def plan(self) -> StepPlan:
-        """What `compile` decided."""
-        if self._setup.plan is None:
-            raise ValueError(message("a compiled model", "call compile first", compiled=False))
-        return self._setup.plan
-
     # -- training ------------------------------------------------------------------------------------------------
 
     def fit(
@@ -218,9 +210,14 @@ class MultiTaskModel(ReplicatedModel):
         shuffle: bool | None = None,
         class_weight: Mapping[str, Mapping[int, float]] | None = None,
         sample_weight: Any = None,
+        weighting_data: Any = None,
         **kwargs: Any,
     ) -> keras.callbacks.History:
         """As in Keras, with labels, sample weights and class weights as dicts by task name.
+
+        Args:
+            weighting_data: For a weighting that measures its weights on other examples than those it trains on
+                (`"auto_lambda"`): `(x, y[, sample_weight])`, or a dataset of batches, which begins again where it ends.
 
         Raises:
             ValueError: Keys do not match the tasks, data are empty, a label is out of range, an input is not finite.
@@ -262,6 +259,9 @@ class MultiTaskModel(ReplicatedModel):
             "shuffle": not (hasattr(x, "element_spec") or isinstance(x, Generator)) if shuffle is None else shuffle,
             "sample_weight": sample_weight,
         }
+        plan = self.plan
+        with self.distribute_strategy.scope():
+            arguments = beside_training(arguments, weighting_data, plan.weighting, plan.tasks, self._untrained())
         with readable(), quiet_about_unknown_length(), continued(self, {**arguments, **kwargs}) as resumed:
             return super().fit(**resumed)
 
@@ -292,62 +292,6 @@ class MultiTaskModel(ReplicatedModel):
         elif y is not None:
             data_checks.check_arrays(x, y, sample_weight, plans, untrained)
         return data_checks.for_keras(y, sample_weight)
-
-    def _untrained(self) -> list[str]:
-        return [name for name in self.task_names if name not in self.plan.names]
-
-    def train_step(self, data: Any) -> dict[str, Any]:
-        """One training step on one batch, see `mtl_keras.training.step`."""
-        return self._run(step.train_step, data)
-
-    def test_step(self, data: Any) -> dict[str, Any]:
-        """One evaluation step on one batch."""
-        return self._run(step.test_step, data)
-
-    def _run(self, one_step: Any, data: Any) -> dict[str, Any]:
-        batch, real = data if isinstance(data, Share) else (data, None)
-        x, y, sample_weight = keras.utils.unpack_x_y_sample_weight(batch)
-        labels = data_checks.labels_by_task(y, self.plan.tasks, self._untrained())
-        weights = data_checks.weights_by_task(sample_weight, self.plan.tasks, self._untrained())
-        # Of a dataset of unknown length Keras asks for one batch too many; in a graph everything that does not depend
-        # on the batch runs all the same. So everything depends on it.
-        with tf.control_dependencies([t for t in tf.nest.flatten(data) if t is not None]):
-            one_step(self, self.plan, self.own_inputs(x), labels, weights, real)
-            return self.get_metrics_result()
-
-    @property
-    def metrics(self) -> list[keras.metrics.Metric]:
-        """The loss tracker and all task metrics."""
-        if self._setup_or_none is None or self._setup.plan is None:
-            return []
-        return [self._setup.plan.tracker, *self._setup.plan.metrics().values()]
-
-    @property
-    def _setup_or_none(self) -> Setup | None:
-        # Keras asks for metrics while the model is still being made
-        return self.__dict__.get("_setup")
-
-    def get_metrics_result(self) -> dict[str, Any]:
-        """`loss`, `<task>_loss`, `<task>_weight` (training only) and `<task>_<metric>`."""
-        plan = self.plan
-        if tf.executing_eagerly() and not self.run_eagerly and plan.tracker.batches() == 0:
-            raise ValueError(
-                message(
-                    "at least one batch in every epoch",
-                    "add .repeat() to the dataset where steps_per_epoch is given, or leave steps_per_epoch out",
-                    batches=0,
-                )
-            )
-        logs = dict(plan.tracker.result())
-        if self._setup.evaluating:
-            logs = {key: value for key, value in logs.items() if not key.endswith("_weight")}
-        for key, metric in plan.metrics().items():
-            result = metric.result()
-            if isinstance(result, Mapping):
-                logs |= {f"{key}_{part}": value for part, value in result.items()}
-            else:
-                logs[key] = result
-        return logs
 
     # -- saving --------------------------------------------------------------------------------------------------
 

@@ -1,12 +1,11 @@
 """What one step on a batch would do to other examples, for methods that learn their weights from that."""
 
-from typing import Any
-
 import keras
 import tensorflow as tf
 
 from mtl_keras.gradients import replicas
 from mtl_keras.training.second_look import SecondLook
+from mtl_keras.training.slots import parts_of
 from mtl_keras.training.step_plan import StepPlan
 
 # length of the step to either side over which the slope of the training losses is taken
@@ -27,21 +26,21 @@ class LookAhead:
     def __init__(self, model: keras.Model, plan: StepPlan, batch: tuple, other: tuple):
         self._optimizer = model.optimizer
         self._scale = model.optimizer.scale_loss(tf.ones([]))
-        own = {id(v) for v in plan.weighting.trainable_variables}
-        self._variables = [v for v in model.trainable_variables if id(v) not in own]
-        self._step_size = getattr(plan.weighting, "step_size", None)
+        self._variables = model.trainable_variables
         self._train, self._other = SecondLook(plan, *batch), SecondLook(plan, *other)
+        # of this pass only the labels are read; a graph drops the rest
         self.present = self._train.measure().present
 
-    def gains(self, weights: tf.Tensor, counted: tf.Tensor) -> tf.Tensor:
+    def gains(self, weights: tf.Tensor, counted: tf.Tensor, step_size: float | None = None) -> tf.Tensor:
         """By how much a unit of weight for each task lowers the loss on the other examples, to first order, [K].
 
         Args:
             weights: Task weights [K] of the trial step.
             counted: How much each task's loss on the other examples counts, [K].
+            step_size: Of the trial step, default the optimizer's learning rate at the time.
         """
         here = [tf.identity(v.value) for v in self._variables]
-        rate = self._rate()
+        rate = self._learning_rate() if step_size is None else tf.constant(step_size)
         step = self._gradient(self._train, weights, here)
         there = [value - rate * g for value, g in zip(here, step, strict=True)]
         direction = self._gradient(self._other, counted, there)
@@ -52,11 +51,10 @@ class LookAhead:
         )
         return rate * tf.math.divide_no_nan(ahead - behind, 2.0 * probe)
 
-    def _rate(self) -> tf.Tensor:
-        if self._step_size is not None:
-            return tf.constant(self._step_size)
-        optimizer = getattr(self._optimizer, "inner_optimizer", self._optimizer)
-        return tf.cast(tf.convert_to_tensor(optimizer.learning_rate), tf.float32)
+    def _learning_rate(self) -> tf.Tensor:
+        """That of the optimizer; of several parts that of the first, which trains what tasks share."""
+        first = next(iter(parts_of(self._optimizer).values()))
+        return tf.cast(tf.convert_to_tensor(first.learning_rate), tf.float32)
 
     def _gradient(self, look: SecondLook, weights: tf.Tensor, values: list[tf.Tensor]) -> list[tf.Tensor]:
         with tf.GradientTape() as tape:

@@ -10,12 +10,15 @@ from mtl_keras.training.added import added_losses
 from mtl_keras.training.clipping import clipped
 from mtl_keras.training.gradient_step import gradient_step
 from mtl_keras.training.hold import hold_absent
+from mtl_keras.training.look_ahead import LookAhead
 from mtl_keras.training.measure import Measured, measure
 from mtl_keras.training.second_look import SecondLook
 from mtl_keras.training.step_plan import StepPlan
 
 
-def train_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, real: Any) -> None:
+def train_step(
+    model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, real: Any, other: Any = None
+) -> None:
     """Move the model's variables by one step and take the batch into trackers and metrics.
 
     Args:
@@ -23,9 +26,14 @@ def train_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight
         plan: What `compile` decided.
         x, y, sample_weight: This replica's part of a batch, labels and weights by task name.
         real: Whether the part counts, bool scalar, see `mtl_keras.distribute`; None where it always does.
+        other: `(x, y, sample_weight)` of other examples, for weightings with `validation_batches`.
     """
     hold = hold_absent(model, plan, y, sample_weight)
     examples, sample_weight = _counted(plan, x, sample_weight, real)
+    if plan.weighting.validation_batches:
+        of_others = (*other[:2], _counted(plan, other[0], other[2], real)[1])
+        ahead = LookAhead(model, plan, (x, y, sample_weight), of_others)
+        plan.weighting.look_ahead(ahead.gains, ahead.present)
     second_look = SecondLook(plan, x, y, sample_weight) if plan.weighting.second_forward else None
     take_step = _loss_step if plan.weighting.reads == "losses" else gradient_step
     measured, forward, weights, added, gradients = take_step(model, plan, x, y, sample_weight, examples)

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mtl_keras.training.task_plan import TaskPlan
 from mtl_keras.training.trackers import LossTracker
-from mtl_keras.weightings import Weighting
+from mtl_keras.weightings import Static, Weighting
 
 HEAD_GRADIENTS = ("unweighted", "weighted")
 
@@ -58,8 +58,9 @@ class StepPlan:
 
     def evaluation_weights(self) -> tf.Tensor:
         """Task weights [K] of the total loss in evaluation: fixed ones only, so that epochs can be compared."""
-        fixed = getattr(self.weighting, "task_weights", None)
-        return self.loss_scale if fixed is None else self.loss_scale * tf.convert_to_tensor(fixed.value)
+        if isinstance(self.weighting, Static):
+            return self.loss_scale * tf.convert_to_tensor(self.weighting.task_weights.value)
+        return self.loss_scale
 
     def metrics(self) -> dict[str, keras.metrics.Metric]:
         """All task metrics by log key."""

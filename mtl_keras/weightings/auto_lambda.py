@@ -10,7 +10,7 @@ from mtl_keras.weightings.adam import Adam
 from mtl_keras.weightings.base import LossWeighting, register
 from mtl_keras.weightings.checks import number
 
-Gains = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+Gains = Callable[[tf.Tensor, tf.Tensor, float | None], tf.Tensor]
 
 
 @register("auto_lambda")
@@ -30,11 +30,12 @@ class AutoLambda(LossWeighting):
             Cityscapes. LibMTL has 1e-3.
         initial_weight: Of every task, at least 0, default 0.1.
         primary: Names of the tasks that matter; None (default) for all. The others are there to help them.
-        step_size: alpha; None (default) for the optimizer's learning rate at the time.
+        step_size: alpha; None (default) for the optimizer's learning rate at the time (with `optimizers.per_task` that
+            of the shared variables).
 
-    State, float32 [K]: `task_weights`, Adam's `first_moment`, `second_moment` and `steps`. A task without a label in
-    the training batch keeps its own. A weight that has fallen below 0 counts as 0 until it comes back; the authors'
-    code trains such a task backwards.
+    State, float32 [K]: `learned_weights`, Adam's `first_moment`, `second_moment` and `steps`. A task without a label in
+    the training batch keeps its own, and so does one whose derivative is not finite (float16 that overflows). A weight
+    that has fallen below 0 counts as 0 until it comes back; the authors' code trains such a task backwards.
 
     The trial step is one of plain gradient descent, whatever the optimizer, without momentum and weight decay, which
     the authors' code adds; regularization takes no part in it.
@@ -46,15 +47,15 @@ class AutoLambda(LossWeighting):
         >>> from mtl_keras import weightings
         >>> auto = weightings.AutoLambda(learning_rate=0.01).bind(["age", "gender"])
         >>> gains = [1.0, -1.0]  # training on age helps, training on gender harms
-        >>> auto.look_ahead(lambda weights, primary: tf.constant(gains), tf.constant([True, True]))
-        >>> auto.task_weights.numpy().round(3).tolist()
-        [0.11, 0.09]
+        >>> auto.look_ahead(lambda weights, counted, step_size: tf.constant(gains), tf.constant([True, True]))
+        >>> [f"{weight:.2f}" for weight in auto.learned_weights.numpy()]
+        ['0.11', '0.09']
 
     Source: Liu et al., Auto-Lambda: Disentangling Dynamic Task Relationships, TMLR 2022.
     """
 
     validation_batches = True
-    cost = "three backwards and two more forwards"
+    cost = "three backwards and five forwards"
     paper = "Liu et al., Auto-Lambda: Disentangling Dynamic Task Relationships, TMLR 2022"
 
     def __init__(
@@ -80,19 +81,20 @@ class AutoLambda(LossWeighting):
             if task not in names:
                 raise ValueError(message(f"primary tasks among {names}", "correct the name", primary=task))
         self.counted = [float(self.primary is None or name in self.primary) for name in names]
-        self.task_weights = self.add_state("task_weights", (num_tasks,), self.initial_weight)
+        self.learned_weights = self.add_state("learned_weights", (num_tasks,), self.initial_weight)
         self.adam = Adam(self, num_tasks, self.learning_rate)
 
     def call(self, losses: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
         return self._applied() * tf.cast(present, "float32")
 
     def look_ahead(self, gains_of: Gains, present: tf.Tensor) -> None:
-        gains = gains_of(self._applied(), tf.constant(self.counted))
-        weights = tf.convert_to_tensor(self.task_weights.value)
-        self.task_weights.assign(self.adam.step(weights, -gains, present))
+        gains = gains_of(self._applied(), tf.constant(self.counted), self.step_size)
+        measured = present & tf.math.is_finite(gains)
+        weights = tf.convert_to_tensor(self.learned_weights.value)
+        self.learned_weights.assign(self.adam.step(weights, tf.where(measured, -gains, 0.0), measured))
 
     def _applied(self) -> tf.Tensor:
-        return tf.maximum(tf.convert_to_tensor(self.task_weights.value), 0.0)
+        return tf.maximum(tf.convert_to_tensor(self.learned_weights.value), 0.0)
 
     def get_config(self) -> dict[str, Any]:
         return {

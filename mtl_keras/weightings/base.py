@@ -148,9 +148,9 @@ class Weighting(keras.layers.Layer):
         """Called before each step where `validation_batches` is set, to move the weights.
 
         Args:
-            gains_of: Function of task weights [K] and of how much each task counts [K]. A trial step with those weights
-                lowers the loss on other examples, in which tasks count as told; the function gives by how much a unit
-                of each task's weight does, [K].
+            gains_of: Function of task weights [K], of how much each task counts [K] and of a step size (None for that
+                of the optimizer). A trial step of that size with those weights lowers the loss on other examples, in
+                which tasks count as told; the function gives by how much a unit of each task's weight does, [K].
             present: Which tasks have a label in the training batch, bool [K].
         """
 

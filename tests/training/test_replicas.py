@@ -76,7 +76,7 @@ def sgd():
     return keras.optimizers.SGD(0.02, momentum=0.9)
 
 
-def run(strategy, data, weighting, four, optimizer=sgd, **kwargs):
+def run(strategy, data, weighting, four, optimizer=sgd, weighting_data=None, **kwargs):
     with strategy.scope():
         model = tiny.model(four=four, regularizer=keras.regularizers.L2(0.01))
     # compiled outside the scope, with an optimizer made outside of it: both are the model's business
@@ -89,7 +89,7 @@ def run(strategy, data, weighting, four, optimizer=sgd, **kwargs):
         weighting=weighting,
         **kwargs,
     )
-    history = model.fit(data, epochs=2, verbose=0)
+    history = model.fit(data, epochs=2, verbose=0, weighting_data=weighting_data)
     return model, history.history
 
 
@@ -124,3 +124,14 @@ def test_a_loss_weighting_and_a_gradient_method_together():
     for key, value in one.evaluate(data, return_dict=True, verbose=0).items():
         np.testing.assert_allclose(two.evaluate(data, return_dict=True, verbose=0)[key], value, rtol=1e-4, atol=1e-5)
     assert (one.weighting.loss_weighting.log_variances.numpy() != 0).all()
+
+
+def test_trial_steps_on_other_examples():
+    """Batches of both kinds have missing labels; of the other examples one batch has no label of `a` at all."""
+    x, y = tiny.arrays(48, seed=1)
+    y["a"][:16], y["b"][5:30] = -1, np.nan
+    weighting = {"learning_rate": 0.05, "primary": ["a"]}
+    one, _ = equal_on_both(
+        lambda: mtl.weightings.AutoLambda(**weighting), four=False, weighting_data=tiny.dataset(x, y)
+    )
+    assert (np.abs(one.weighting.learned_weights.numpy() - 0.1) > 0.01).all()

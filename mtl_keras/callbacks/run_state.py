@@ -31,6 +31,8 @@ class Variables:
             for variable in layer.variables:
                 if id(variable) not in known:
                     self._add(f"{layer.name}/random", variable)
+        for name, variable in model.plan.participation.variables.items():
+            self._add(f"participation/{name}", variable)
         self._of_optimizer = {id(variable) for variable in model.optimizer.variables}
         for slot in optimizer_slots(model.optimizer, model.trainable_variables):
             self._add("/".join(filter(None, ["optimizer", slot.part, slot.owner, slot.kind])), slot.variable)

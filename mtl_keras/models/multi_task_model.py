@@ -14,6 +14,7 @@ from mtl_keras.graph import Graph
 from mtl_keras.models.partition import Partition
 from mtl_keras.models.setup import Setup
 from mtl_keras.models.stepping_model import SteppingModel
+from mtl_keras.models.surgery import Surgery
 from mtl_keras.optimizers import PerTask
 from mtl_keras.registry import PACKAGE
 from mtl_keras.tasks import Task, checked_names
@@ -27,7 +28,7 @@ from mtl_keras.training.weighting_data import beside_training
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class MultiTaskModel(SteppingModel):
+class MultiTaskModel(Surgery, SteppingModel):
     """One graph with named outputs, whose tasks are balanced inside `compile` and `fit`.
 
     Args:
@@ -162,18 +163,20 @@ class MultiTaskModel(SteppingModel):
             check_compile(self, steps_per_execution, jit_compile, optimizer)
             check_clipping(optimizer)
             plans = plan_tasks(self.tasks, dict(self.output), loss, metrics, weighted_metrics, class_weight)
-            plan = make_plan(self, self.tasks, plans, method, scope, head_gradients, loss_weights)
-            super().compile(
-                optimizer=replicas.own_optimizer(optimizer),
-                run_eagerly=run_eagerly,
-                steps_per_execution=steps_per_execution,
-                jit_compile=jit_compile,
-                auto_scale_loss=auto_scale_loss,
-            )
+            participation = self._setup.participation
+            plan = make_plan(self, self.tasks, plans, method, scope, head_gradients, loss_weights, participation)
+            keras_arguments = {
+                "run_eagerly": run_eagerly,
+                "steps_per_execution": steps_per_execution,
+                "jit_compile": jit_compile,
+                "auto_scale_loss": auto_scale_loss,
+            }
+            super().compile(optimizer=replicas.own_optimizer(optimizer), **keras_arguments)
             if method not in self._methods:
                 self._methods.clear()
                 self._methods.append(method)
             self._setup.plan = plan
+            self._setup.keras_arguments = keras_arguments
             self._setup.compile_arguments = {
                 **given,
                 "weighting": method,
@@ -223,6 +226,7 @@ class MultiTaskModel(SteppingModel):
             ValueError: Keys do not match the tasks, data are empty, a label is out of range, an input is not finite.
                 Arrays are checked as a whole before training; of datasets the structure is.
         """
+        self._setup.participation.reset(self.frozen)
         y, sample_weight = self._checked(x, y, sample_weight)
         if isinstance(validation_data, (list, tuple)):
             x_val, y_val, weight_val = [*validation_data, None][:3]
@@ -299,13 +303,16 @@ class MultiTaskModel(SteppingModel):
         setup = self._setup
         serialized = [keras.saving.serialize_keras_object(task) for task in setup.tasks]
         own = {"tasks": serialized, "features": setup.features, "preprocessing": setup.preprocessing}
-        return {**super().get_config(), **own}
+        return {**super().get_config(), **own, **({"frozen": setup.frozen} if setup.frozen else {})}
 
     @classmethod
     def from_config(cls, config: dict[str, Any], custom_objects: Any = None) -> "MultiTaskModel":
         config = dict(config)
         config["tasks"] = [keras.saving.deserialize_keras_object(task, custom_objects) for task in config["tasks"]]
-        return super().from_config(config, custom_objects)
+        frozen = config.pop("frozen", {})
+        model = super().from_config(config, custom_objects)
+        model._remember_frozen(frozen)
+        return model
 
     def get_compile_config(self) -> dict[str, Any] | None:
         config = super().get_compile_config()

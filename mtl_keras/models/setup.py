@@ -5,6 +5,7 @@ from typing import Any
 from mtl_keras.graph import Graph, trace
 from mtl_keras.models.partition import Partition, partition
 from mtl_keras.tasks import Task
+from mtl_keras.training.participation import Participation
 from mtl_keras.training.step_plan import StepPlan
 
 
@@ -17,9 +18,17 @@ class Setup:
         self.preprocessing = preprocessing
         self.plan: StepPlan | None = None
         self.compile_arguments: dict[str, Any] = {}
+        self.keras_arguments: dict[str, Any] = {}  # those that are Keras' alone, but for the optimizer
+        self.participation = Participation([task.name for task in tasks])
+        self.frozen: dict[str, list[str]] = {}  # part: names of the layers that `freeze` stopped, see `surgery`
         self.evaluating = False
         self._graph: Graph | None = None
         self._partition: Partition | None = None
+
+    def frozen_has_changed(self) -> None:
+        """Let the frozen tasks, and no others, sit out."""
+        self.participation.may_sit_out = {task.name for task in self.tasks if task.name in self.frozen}
+        self.participation.reset(self.frozen)
 
     def graph_of(self, model: Any) -> Graph:
         if self._graph is None:

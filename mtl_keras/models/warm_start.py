@@ -22,11 +22,13 @@ class LoadReport:
         loaded: Taken from the source.
         missing: Not in the source; left as they were.
         reshaped: In the source with another shape, as `{path: (shape here, shape there)}`; left as they were.
+        remembered: Of the loaded ones those whose memory of the optimizer came along.
     """
 
     loaded: list[str] = field(default_factory=list)
     missing: list[str] = field(default_factory=list)
     reshaped: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = field(default_factory=dict)
+    remembered: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
         lines = [f"loaded {len(self.loaded)}, missing {len(self.missing)}, of another shape {len(self.reshaped)}"]
@@ -68,6 +70,12 @@ def load_task(model: Any, source: Any, task: str) -> LoadReport:
     return _load((v for layer in layers[task] for v in layer.variables), source)
 
 
+def load_everything(model: Any, source: Any, compiled: bool) -> tuple[LoadReport, keras.Model]:
+    """Load the weights of all layers; also returns the source, with its optimizer if `compiled`."""
+    opened = _open(source, compiled)
+    return _load((v for layer in model.layers for v in layer.weights), opened), opened
+
+
 def _load(variables: Iterable[keras.Variable], source: Any) -> LoadReport:
     there = {v.path: v for v in _open(source).variables}
     report = LoadReport()
@@ -92,7 +100,7 @@ def _load(variables: Iterable[keras.Variable], source: Any) -> LoadReport:
     return report
 
 
-def _open(source: Any) -> keras.Model:
+def _open(source: Any, compiled: bool = False) -> keras.Model:
     if isinstance(source, keras.Model):
         return source
     if not isinstance(source, (str, PathLike)) or not fspath(source).endswith(".keras"):
@@ -105,4 +113,4 @@ def _open(source: Any) -> keras.Model:
         )
     if not Path(source).is_file():
         raise ValueError(message("a file that exists", "check the path", source=fspath(source)))
-    return keras.models.load_model(source, compile=False)
+    return keras.models.load_model(source, compile=compiled)

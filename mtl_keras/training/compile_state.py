@@ -8,6 +8,7 @@ import keras
 from mtl_keras.errors import message
 from mtl_keras.graph import Graph, behind
 from mtl_keras.tasks import Task
+from mtl_keras.training.participation import Participation
 from mtl_keras.training.step_plan import HEAD_GRADIENTS, StepPlan
 from mtl_keras.training.task_plan import TaskPlan, plan_task
 from mtl_keras.training.trackers import LossTracker
@@ -101,6 +102,7 @@ def make_plan(
     scope: str,
     head_gradients: str,
     loss_weights: Any,
+    participation: Participation,
 ) -> StepPlan:
     """Bind the weighting, build the forward models and find whose variable is whose.
 
@@ -108,6 +110,7 @@ def make_plan(
         model: A MultiTaskModel, for its traced `graph` and, for gradient methods, its `partition`.
         tasks, plans: All tasks, and those of them that have a loss.
         weighting, scope, head_gradients, loss_weights: As given to `compile`.
+        participation: The model's.
     """
     names = [plan.name for plan in plans]
     check_method(weighting, scope, head_gradients)
@@ -128,6 +131,7 @@ def make_plan(
         whole=keras.Model(model.input, {"output": {n: graph.outputs[n] for n in names}, "loss_input": loss_inputs}),
         tracker=LossTracker(names),
         owners=_owners(graph, names),
+        participation=participation,
     )
     size = None
     if weighting.reads != "losses":
@@ -177,7 +181,7 @@ def _owners(graph: Graph, names: list[str]) -> dict[str, list[int]]:
     for k, name in enumerate(names):
         for index in graph.needed_for(name):
             layer = graph.calls[index].operation
-            for variable in layer.trainable_variables if isinstance(layer, keras.layers.Layer) else []:
+            for variable in layer.variables if isinstance(layer, keras.layers.Layer) else []:
                 known = owners.setdefault(variable.path, [])
                 if k not in known:
                     known.append(k)

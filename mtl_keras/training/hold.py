@@ -1,7 +1,8 @@
 """A task without a label in the batch does not move: neither its head nor its optimizer's memory of it.
 
-A zero gradient is not enough: momentum, weight decay and regularization move a variable all the same. So the old values
-are kept and put back where none of a variable's tasks was present.
+A zero gradient is not enough: momentum, weight decay and regularization move a variable all the same, and statistics of
+batch normalization have no gradient. So the old values are kept and put back where none of a variable's tasks was
+present.
 """
 
 from typing import Any
@@ -34,7 +35,11 @@ class _Hold:
 
 def hold_absent(model: keras.Model, plan: StepPlan, y: Any, sample_weight: Any) -> _Hold:
     """Keep what has to stay where it is if a task turns out to be absent from the global batch."""
-    may_miss = {k for k, task in enumerate(plan.tasks) if _may_miss(task, y[task.name], sample_weight.get(task.name))}
+    may_miss = {
+        k
+        for k, task in enumerate(plan.tasks)
+        if task.name in plan.participation.may_sit_out or _may_miss(task, y[task.name], sample_weight.get(task.name))
+    }
     held: list[tuple[keras.Variable, list[int] | None]] = []
     if may_miss and len(plan.tasks) > 1:
         slots = optimizer_slots(model.optimizer, model.trainable_variables)
@@ -46,6 +51,11 @@ def hold_absent(model: keras.Model, plan: StepPlan, y: Any, sample_weight: Any) 
             tasks = plan.owners.get(variable.path)
             if tasks is not None and len(tasks) < len(plan.tasks) and set(tasks) <= may_miss:
                 held += [(v, tasks) for v in [variable, *of_variable.get(variable.path, [])]]
+        for layer in model.layers:
+            for variable in layer.non_trainable_variables if layer.trainable else []:
+                tasks = plan.owners.get(variable.path)
+                if tasks and len(tasks) < len(plan.tasks) and set(tasks) <= may_miss and _is_floating(variable):
+                    held.append((variable, tasks))
         # an optimizer of a task's own counts the steps that the task has trained
         own = {name: [k] for k, name in enumerate(plan.names) if k in may_miss}
         held += [(slot.variable, own[slot.part]) for slot in slots if slot.owner is None and slot.part in own]
@@ -55,6 +65,10 @@ def hold_absent(model: keras.Model, plan: StepPlan, y: Any, sample_weight: Any) 
                 vectors = [variable, *of_variable.get(variable.path, [])]
                 held += [(v, None) for v in vectors if tuple(v.shape) == per_task]
     return _Hold(held)
+
+
+def _is_floating(variable: keras.Variable) -> bool:
+    return keras.backend.is_float_dtype(variable.dtype)
 
 
 def _may_miss(task: TaskPlan, labels: Any, sample_weight: Any) -> bool:

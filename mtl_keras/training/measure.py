@@ -20,9 +20,10 @@ class Measured:
     Attributes:
         found: Sums and counts on this replica.
         shares: This replica's share of each scaled global loss [K], differentiable; the shares of all replicas add up.
-        losses: The scaled global losses [K], the same on every replica, constants.
+        losses: The scaled global losses [K], the same on every replica, constants; 0 where absent.
         counts: Global label counts (or label weights) [K], constants.
-        present: Which tasks have a label in the global batch, bool [K].
+        present: Which tasks have a label in the global batch and, in training, do not sit out, bool [K].
+        scale: What the losses were multiplied by [K].
     """
 
     found: TaskLosses
@@ -30,6 +31,7 @@ class Measured:
     losses: tf.Tensor
     counts: tf.Tensor
     present: tf.Tensor
+    scale: tf.Tensor
 
 
 def measure(plan: StepPlan, forward: dict[str, Any], y: Any, sample_weight: Any, training: bool) -> Measured:
@@ -37,12 +39,17 @@ def measure(plan: StepPlan, forward: dict[str, Any], y: Any, sample_weight: Any,
     found = task_losses(plan.tasks, y, forward["output"], forward["loss_input"], sample_weight, training)
     own = tf.stop_gradient(tf.stack([found.sums, found.counts]))
     sums, counts = tf.unstack(replicas.total(own))
-    losses = plan.loss_scale * tf.math.divide_no_nan(sums, counts)
+    scale, present = plan.loss_scale, counts > 0.0
+    if training:
+        factors = plan.participation.factors(plan.names)
+        scale *= factors
+        present &= factors > 0.0
+    losses = tf.where(present, scale * tf.math.divide_no_nan(sums, counts), 0.0)
     if plan.weighting.positive_losses and training:
         text = f"Expected losses of at least 0 for weighting {plan.weighting.name!r}. Received: {plan.names}="
         do = ". Do choose losses that cannot be negative, or a weighting that takes no logarithm."
         check = assert_in_graph(tf.reduce_all(losses >= 0.0), text, tf.strings.as_string(losses), do)
         with tf.control_dependencies([] if check is None else [check]):
-            losses = tf.where(counts > 0.0, tf.maximum(losses, _ABOVE_ZERO), 0.0)
-    shares = plan.loss_scale * tf.math.divide_no_nan(found.sums, counts)
-    return Measured(found, shares, losses, counts, counts > 0.0)
+            losses = tf.where(present, tf.maximum(losses, _ABOVE_ZERO), 0.0)
+    shares = tf.where(present, scale * tf.math.divide_no_nan(found.sums, counts), 0.0)
+    return Measured(found, shares, losses, counts, present, scale)

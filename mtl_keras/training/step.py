@@ -43,7 +43,7 @@ def train_step(
     hold.release(measured.present)
     if second_look is not None:
         plan.weighting.after_step(measured.losses, second_look.measure().losses, measured.present)
-    _track(plan, measured, forward, plan.loss_scale * tf.cast(weights, tf.float32), added, examples)
+    _track(plan, measured, forward, measured.scale * tf.cast(weights, tf.float32), added, examples)
 
 
 def test_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, real: Any) -> None:

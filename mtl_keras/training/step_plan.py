@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mtl_keras.training.participation import Participation
 from mtl_keras.training.task_plan import TaskPlan
 from mtl_keras.training.trackers import LossTracker
 from mtl_keras.weightings import Static, Weighting
@@ -27,8 +28,9 @@ class StepPlan:
         trunk: Model from the inputs to the cut, for gradient methods; None where the method reads losses only.
         heads: For each trained task a model from the cut to `{"output": ..., "loss_input": ...}`.
         cut_from_inputs: For each cut tensor, whether it is one of the model's inputs (no shared variable behind it).
-        owners: For each trainable variable's path, the indices of the trained tasks that depend on it.
+        owners: For each variable's path, the indices of the trained tasks that depend on it.
         tracker: Epoch means of losses and weights.
+        participation: Which tasks take part in training, and with which emphasis.
     """
 
     tasks: list[TaskPlan]
@@ -39,6 +41,7 @@ class StepPlan:
     whole: keras.Model
     tracker: LossTracker
     owners: dict[str, list[int]]
+    participation: Participation
     trunk: keras.Model | None = None
     heads: dict[str, keras.Model] = field(default_factory=dict)
     cut_from_inputs: list[bool] = field(default_factory=list)

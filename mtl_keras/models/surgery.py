@@ -1,6 +1,6 @@
 """Tasks that come and go: parts of a model that stop training, tasks that are added and removed."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import keras
@@ -83,14 +83,19 @@ class Surgery(keras.Model):
         layers = {part: self._layers_of(part) for part in parts or self.frozen}
         for part, own in layers.items():
             stopped = self._setup.frozen.pop(part, None)
-            if stopped is None:
-                for layer in own:
-                    layer.trainable = True
-                continue
+            for layer in own if stopped is None else []:
+                layer.trainable = True
             for name, layer in _leaves(own):
-                if name in stopped:
+                if stopped is None or name in stopped:
                     layer.trainable = True
         self._frozen_has_changed()
+
+    def let_sit_out(self, tasks: Iterable[str]) -> None:
+        """Prepare the step for tasks that callbacks may take out of the balance while training runs."""
+        participation = self._setup.participation
+        if not participation.may_sit_out.issuperset(tasks):
+            participation.may_sit_out.update(tasks)
+            self.make_train_function(force=True)
 
     def _layers_of(self, part: str) -> list[keras.layers.Layer]:
         parts = self.partition

@@ -27,6 +27,7 @@ _NAMES = {
     "next_version": "atomic",
     "onnx": "onnx",
     "parity": "parity",
+    "quantization_aware": "quantization_aware",
     "quantize": "gate",
     "read_metadata": "metadata",
     "saved_model": "saved_model",

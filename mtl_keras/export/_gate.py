@@ -41,6 +41,7 @@ def quantize(
     rounds: int = 50,
     threads: Sequence[int] = (1, 2),
     seed: int = 0,
+    reference: Any = None,
 ) -> QuantizationReport:
     """Export presets, evaluate each per task on real data through the real runtime, and keep those that are good.
 
@@ -63,6 +64,8 @@ def quantize(
         before, pixels, batch_size, examples, seed: As for `litert`.
         rounds: Timed rounds, default 50.
         threads: Numbers of threads to time with, default 1 and 2.
+        reference: The Keras model whose metrics count as no loss, default `model`; of a `quantization_aware` model the
+            one that it was made from.
 
     Returns:
         The findings; `chosen` is the preset with the smallest file of those that passed, or None.
@@ -101,9 +104,9 @@ def quantize(
                     raise
                 refused[name] = str(error)
         steps = pixel_steps(Manifest.of(model, before).preprocessing["before"], model) if pixels else {}
-        found, errors, count = _evaluate(model, scorer, files, data, steps)
+        found, errors, count = _evaluate(model, reference, scorer, files, data, steps)
         times = bench(list(files.values()), threads, [ALL_TASKS], rounds, seed=seed)
-        reference = {task: value for task, (_, value, _) in found[KERAS].items()}
+        yardstick = {task: value for task, (_, value, _) in found[KERAS].items()}
         best = {task: (metric, direction) for task, (metric, _, direction) in found[KERAS].items()}
         results = []
         for name in names:
@@ -113,7 +116,7 @@ def quantize(
                 continue
             path = files[name]
             metrics = {task: value for task, (_, value, _) in found[name].items()}
-            drops = {task: drop(reference[task], metrics[task], best[task][1]) for task in tasks}
+            drops = {task: drop(yardstick[task], metrics[task], best[task][1]) for task in tasks}
             results.append(
                 PresetResult(
                     name,
@@ -131,7 +134,7 @@ def quantize(
         good = [row for row in results if row.passed and row.preset in candidates]
         chosen = min(good, key=lambda row: row.bytes).preset if good else None
         kept = {row.preset: Path(folder) / row.file for row in good}
-        report = QuantizationReport(chosen, results, candidates, reference, best, limits, count, kept)
+        report = QuantizationReport(chosen, results, candidates, yardstick, best, limits, count, kept)
         for name, path in files.items():
             if name not in kept:
                 path.unlink()
@@ -160,7 +163,7 @@ def _limits(max_drop: float | Mapping[str, float], tasks: list[str]) -> dict[str
 
 
 def _evaluate(
-    model: Any, scorer: Scorer, files: Mapping[str, Path], data: Any, steps: Any
+    model: Any, reference: Any, scorer: Scorer, files: Mapping[str, Path], data: Any, steps: Any
 ) -> tuple[dict[str, dict[str, tuple[str, float, str]]], dict[str, dict[str, float]], int]:
     """Metrics and largest errors of every file, and the Keras model's metrics as `KERAS`; how many examples."""
     plain = inference_graph(model)
@@ -169,8 +172,10 @@ def _evaluate(
     count = 0
     for batch in read_batches(data, [tensor.name for tensor in plain.inputs], list(plain.output)):
         count += batch.size
-        expected = keras_outputs(plain, {t.name: batch.inputs[t.name].astype(t.dtype) for t in plain.inputs})
-        scorer.add(KERAS, expected, batch.labels, batch.weights)
+        given = {t.name: batch.inputs[t.name].astype(t.dtype) for t in plain.inputs}
+        expected = keras_outputs(plain, given)
+        best = expected if reference is None else keras_outputs(reference, given)
+        scorer.add(KERAS, best, batch.labels, batch.weights)
         taken = to_pixels(batch.inputs, steps)
         for name, runtime in runtimes.items():
             outputs = runtime.run(ALL_TASKS, taken)

@@ -8,20 +8,23 @@ from typing import Any
 import keras
 
 from mtl_keras.errors import message
+from mtl_keras.export._fake_quant import baked, is_aware
 from mtl_keras.tasks import checked_names
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
 _OTHER_FLOATS = ("float16", "bfloat16", "float64", "mixed_float16", "mixed_bfloat16")
 
 
-def inference_graph(model: keras.Model) -> keras.Model:
+def inference_graph(model: keras.Model, ranges: bool = False) -> keras.Model:
     """A plain functional model with the same inputs, outputs and weights, computing in float32.
 
     A model of another precision is rebuilt layer by layer in float32, since LiteRT has no float16 convolutions, and its
     weights, which mixed precision keeps in float32, are copied by layer name.
 
     Args:
-        model: A functional model with dict outputs, any precision.
+        model: A functional model with dict outputs, any precision. Of a `quantization_aware` one the graph has the
+            rounded weights.
+        ranges: Whether its activations are rounded too, for a converter to read their ranges; default False.
 
     Raises:
         ValueError: The model is not functional, its outputs are no dict (lists lose their names in every format), or a
@@ -46,6 +49,8 @@ def inference_graph(model: keras.Model) -> keras.Model:
                 )
             )
     plain = keras.Model(model.input, dict(outputs), name=model.name)
+    if is_aware(plain):
+        return baked(plain, ranges)
     configs = [layer.get_config() for layer in plain.layers]
     if configs == [_in_float32(config) for config in configs]:
         return plain

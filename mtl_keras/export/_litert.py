@@ -78,7 +78,7 @@ def litert(
     """
     kind = preset(quantization)
     _check_batch_size(batch_size, kind)
-    whole = inference_graph(model)
+    whole = inference_graph(model, ranges=kind.name in ("int8", "int8_full"))
     plain = whole if tasks is None else task_graph(whole, *checked_tasks(tasks, list(whole.output)))
     manifest = Manifest.of(model, before)
     steps = pixel_steps(manifest.preprocessing["before"], plain) if pixels else {}

@@ -1,6 +1,7 @@
 """What to watch: a log key and its direction, from a task's name, a log key or "overall"."""
 
-from collections.abc import MutableMapping
+import math
+from collections.abc import Mapping, MutableMapping
 from typing import Any
 
 from mtl_keras.analysis.score import overall_score, task_metrics
@@ -38,8 +39,35 @@ class Monitor:
                     "something that training logs", f"choose one of {[*everything, *model.plan.names]}", monitor=monitor
                 )
             )
+        self.validated = validated
         self.key = name
         self.mode = known[name.removeprefix("val_")]
+
+    def value(self, logs: Mapping[str, float] | None) -> float | None:
+        """The watched value; None where this epoch says nothing: it was not logged, or its task had no label."""
+        if not logs or self.key not in logs or self._task in self._unlabelled(logs):
+            return None
+        return float(logs[self.key])
+
+    def improves(self, value: float, best: float | None, min_delta: float = 0.0) -> bool:
+        """Whether a value is better than the best one so far; NaN never is."""
+        if value != value or best is None:
+            return value == value
+        return value < best - min_delta if self.mode == "min" else value > best + min_delta
+
+    @property
+    def _task(self) -> str | None:
+        """The task that is watched; of two that fit, the longer name is meant (`age` and `age_group`)."""
+        names = sorted(self.model.plan.names, key=len, reverse=True)
+        key = self.key.removeprefix("val_")
+        return next((name for name in names if key.startswith(f"{name}_")), None)
+
+    def _unlabelled(self, logs: Mapping[str, float]) -> list[str]:
+        """Tasks without a label in what the watched values were measured on."""
+        # when an epoch ends, the tracker holds what was seen last: validation data, where there are any
+        if self.validated != any(key.startswith("val_") for key in logs):
+            return []
+        return [task for task, count in self.model.plan.tracker.labels_seen().items() if count == 0]
 
     def _deciding(self, task: str) -> str:
         return next(f"{plan.name}_{plan.best[0]}" for plan in self.model.plan.tasks if plan.name == task)
@@ -58,9 +86,12 @@ class Monitor:
         if logs is None or not self.key.endswith(OVERALL) or self.key in logs:
             return
         found = task_metrics(self.model, logs, self.prefix)
-        values = {task: value for task, (_, value, _) in found.items()}
+        unlabelled = self._unlabelled(logs)
+        values = {task: value for task, (_, value, _) in found.items() if task not in unlabelled}
         directions = {task: direction for task, (_, _, direction) in found.items()}
         if not self._reference:
             # an error of 0 in the first epoch leaves nothing to gain
             self._reference.update({task: value or 1.0 for task, value in values.items()})
-        logs[self.key] = overall_score(values, directions, self._reference)
+        # without a task that the first epoch had, the mean is about something else
+        compared = {task: values.get(task, math.nan) for task in self._reference}
+        logs[self.key] = overall_score(compared, directions, self._reference)

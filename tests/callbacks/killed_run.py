@@ -79,6 +79,9 @@ def train(folder, replicas, due=None):
         callbacks=[
             killer,
             mtl.callbacks.EarlyStopping(patience=EPOCHS),
+            mtl.callbacks.Schedule({"b": {2: 0.5}}),
+            mtl.callbacks.TaskEarlyStopping(["b"], patience=2, min_delta=100.0),
+            mtl.callbacks.ReduceOnPlateau("overall", patience=1, min_delta=100.0),
             mtl.callbacks.BestModel(folder / "best.keras", "a"),
             mtl.callbacks.Resume(folder / "resume", every=2),
         ],

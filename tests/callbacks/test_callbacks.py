@@ -212,15 +212,3 @@ def test_progress_on_a_terminal_rewrites_one_line():
     fit([mtl.callbacks.Progress(stream, every=0.0)], epochs=1)
     assert stream.getvalue().count("\n") == 1
     assert stream.getvalue().startswith("\rEpoch 1/1, step 1/1")
-
-
-def test_task_weights_follow_the_schedule():
-    schedule = mtl.callbacks.TaskWeights({1: {"b": 0.25}})
-    model, logs = fit([schedule], epochs=3, weighting="static", loss_weights={"a": 2.0})
-    np.testing.assert_allclose(logs["b_weight"], [1.0, 0.25, 0.25])
-    np.testing.assert_allclose(logs["a_weight"], [2.0, 2.0, 2.0])
-    assert model.weighting.current() == {"a": 2.0, "b": 0.25}
-    with pytest.raises(
-        ValueError, match=r"Expected weighting='static', whose weights can be set\. Received: weighting='eq"
-    ):
-        fit([schedule])

@@ -79,6 +79,9 @@ def reducing():
     return [
         keras.callbacks.ReduceLROnPlateau("val_b_mae", mode="min", factor=0.5, patience=1, min_delta=10.0),
         mtl.callbacks.EarlyStopping("overall", patience=EPOCHS),
+        mtl.callbacks.Schedule({"b": {1: 0.5}}),
+        mtl.callbacks.TaskEarlyStopping(patience={"a": 1, "b": EPOCHS}, min_delta=100.0),
+        mtl.callbacks.ReduceOnPlateau("a", patience=1, min_delta=100.0, factor=0.5),
     ]
 
 

@@ -17,6 +17,7 @@ from mtl_keras.export._flatbuffer import from_bytes, text, to_bytes
 from mtl_keras.export._output_layers import cut_output_layers
 from mtl_keras.export._pixels import Steps, scaled_inputs, to_pixels
 from mtl_keras.export._presets import PRESETS, Preset
+from mtl_keras.export._recipes import quantized_by
 from mtl_keras.export._runtimes import ALL_TASKS
 from mtl_keras.export._saved_model import endpoint, write_signatures
 from mtl_keras.export._task_signatures import add_task_signatures, append
@@ -82,10 +83,11 @@ def _converted(
                 if preset.calibrated:
                     assert examples is not None
                     converter.representative_dataset = lambda: _batches(examples, batch_size or 1)
-                return converter.convert()
+                data = converter.convert()
         except Exception as error:
             # the converter's error class is private, and its text a dump of the whole graph
             raise _explained(str(error), plain) from None
+    return data if preset.recipe is None else quantized_by(preset.recipe, data)
 
 
 def _batches(examples: Arrays, size: int) -> Iterator[tuple[str, Arrays]]:

@@ -47,13 +47,16 @@ def litert(
         quantization: `None` or `"float32"` (default), `"float16"` (weights in half precision), `"dynamic"` (weights in
             8 bits, activations scaled as they come), `"int8"` (weights and activations in 8 bits; inputs, outputs and
             the heads' output layers in float), `"int8_full"` (nothing in float, inputs and outputs neither: for
-            integer hardware), `"int16x8"` (weights in 8, activations in 16 bits).
+            integer hardware), `"int16x8"` (weights in 8, activations in 16 bits); with the extra `quant` also
+            ai-edge-quantizer's `"weight_only_wi8"`, `"weight_only_wi4"`, `"dynamic_wi8"` and `"dynamic_wi4"` (weights
+            in 8 or 4 bits).
         batch_size: 1 (default); `None` leaves it free, which browsers and some accelerators refuse.
         tasks: The tasks to keep, default all; the heads of the others are not in the file.
         inputs: What to compare on: `{input name: batch}`, or a batch for a model with one input; default 4 random
             examples, or 16 of the calibration.
-        tolerance: Largest error allowed, see `parity`; default 1e-5, for float16 5e-3, for dynamic and int16x8 1e-1,
-            for int8 0.5, which finds a file that is wrong, not one that is worse: `quantize` measures the loss.
+        tolerance: Largest error allowed, see `parity`; default 1e-5, for float16 5e-3, for int16x8 and weights in 8
+            bits 1e-1, for int8 and weights in 4 bits 0.5, which finds a file that is wrong, not one that is worse:
+            `quantize` measures the loss.
         calibration: Data for the integer kinds, as for `calibration_examples`.
         before: What a caller does to the inputs, as for `Manifest.of`; written into the file.
         pixels: Whether the inputs that `before` names take whole-number pixels (uint8), scaled inside the file; default

@@ -11,10 +11,10 @@ import keras
 
 from mtl_keras.errors import message
 from mtl_keras.export._atomic import appearing
+from mtl_keras.export._extras import needs
 from mtl_keras.export._inference_graph import checked_tasks, inference_graph, task_graph
 from mtl_keras.export._manifest import Manifest
 from mtl_keras.export._metadata import KEY, about
-from mtl_keras.export._onnx_runtime import needs
 from mtl_keras.export._parity import TOLERANCE, parity
 from mtl_keras.quiet import quiet_stderr
 
@@ -49,7 +49,7 @@ def onnx(
         ValueError: A package is missing, the path exists or has another ending, an operation has no ONNX form, or an
             output differs by more than the tolerance. There is nothing at `path` then.
     """
-    needs("onnx", "tf2onnx", "onnxruntime")
+    needs("onnx", "onnx", "tf2onnx", "onnxruntime")
     if not fspath(path).endswith(".onnx"):
         raise ValueError(message("a path that ends in .onnx", "rename it", path=fspath(path)))
     plain = inference_graph(model)

@@ -1,12 +1,12 @@
 """An .onnx file in onnxruntime."""
 
-from importlib.util import find_spec
 from os import PathLike, fspath
 from typing import Any
 
 import numpy as np
 
 from mtl_keras.errors import message
+from mtl_keras.export._extras import needs
 
 _DTYPES = {"tensor(float)": "float32", "tensor(double)": "float64", "tensor(bool)": "bool"}
 
@@ -15,7 +15,7 @@ class OnnxRuntime:
     """An .onnx file: one signature, `all_tasks`."""
 
     def __init__(self, path: str | PathLike[str], threads: int | None = None):
-        needs("onnxruntime")
+        needs("onnx", "onnxruntime")
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
@@ -49,10 +49,3 @@ class OnnxRuntime:
     def metadata(self) -> dict[str, str]:
         """What the file says of itself, by key."""
         return dict(self._session.get_modelmeta().custom_metadata_map)
-
-
-def needs(*packages: str) -> None:
-    """Raise unless the packages of the extra `onnx` are there."""
-    missing = [package for package in packages if find_spec(package) is None]
-    if missing:
-        raise ValueError(message("the packages of the extra 'onnx'", "pip install 'mtl_keras[onnx]'", missing=missing))

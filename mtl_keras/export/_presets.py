@@ -23,6 +23,7 @@ class Preset:
             a broken file exceeds. How much a task loses is what `quantize` measures.
         calibrated: Whether the ranges of activations come from examples.
         integer_ends: Whether inputs and outputs are integers as well.
+        recipe: Name of the recipe of ai-edge-quantizer that stores the weights of the float file, if one does.
     """
 
     name: str
@@ -32,6 +33,11 @@ class Preset:
     tolerance: float
     calibrated: bool = False
     integer_ends: bool = False
+    recipe: str | None = None
+
+
+def _plain(converter: Any) -> None:
+    pass
 
 
 def _float16(converter: Any) -> None:
@@ -60,12 +66,16 @@ def _int16x8(converter: Any) -> None:
 PRESETS = {
     preset.name: preset
     for preset in (
-        Preset("float32", "float32", "float32", lambda converter: None, TOLERANCE),
+        Preset("float32", "float32", "float32", _plain, TOLERANCE),
         Preset("float16", "float16", "float32", _float16, 5e-3),
         Preset("dynamic", "8 bits", "8 bits and float32", _eight_bits, 1e-1),
         Preset("int8", "8 bits", "8 bits", _eight_bits, 0.5, calibrated=True),
         Preset("int8_full", "8 bits", "8 bits", _int8_full, 0.5, calibrated=True, integer_ends=True),
         Preset("int16x8", "8 bits", "16 bits", _int16x8, 1e-1, calibrated=True),
+        Preset("weight_only_wi8", "8 bits", "float32", _plain, 1e-1, recipe="weight_only_wi8_afp32"),
+        Preset("weight_only_wi4", "4 bits", "float32", _plain, 0.5, recipe="weight_only_wi4_afp32"),
+        Preset("dynamic_wi8", "8 bits", "8 bits and float32", _plain, 1e-1, recipe="dynamic_wi8_afp32"),
+        Preset("dynamic_wi4", "4 bits", "8 bits and float32", _plain, 0.5, recipe="dynamic_wi4_afp32"),
     )
 }
 

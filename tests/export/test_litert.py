@@ -1,5 +1,7 @@
 """LiteRT files: every preset says what the Keras model says, by name, in every signature."""
 
+from importlib.util import find_spec
+
 import keras
 import numpy as np
 import pytest
@@ -14,6 +16,9 @@ from mtl_keras.export._runtimes import open_runtime
 
 # largest error of each preset on the graph of several kinds, as a share of each output's largest value
 ERRORS = {"float32": 1e-5, "float16": 2e-3, "dynamic": 0.03, "int8": 0.08, "int8_full": 0.08, "int16x8": 0.03}
+ERRORS |= {"weight_only_wi8": 0.03, "dynamic_wi8": 0.05, "weight_only_wi4": 0.4, "dynamic_wi4": 0.4}
+EXTRA = pytest.mark.skipif(find_spec("ai_edge_quantizer") is None, reason="needs the extra quant")
+NAMES = [pytest.param(name, marks=EXTRA) if preset.recipe else name for name, preset in PRESETS.items()]
 
 
 @pytest.fixture(scope="module")
@@ -21,12 +26,14 @@ def files(tmp_path_factory):
     """The graph of several kinds in every preset, with its inputs."""
     model = several_kinds()
     folder, inputs = tmp_path_factory.mktemp("presets"), batch(model, 12)
-    for name in PRESETS:
+    for name, preset in PRESETS.items():
+        if preset.recipe and find_spec("ai_edge_quantizer") is None:
+            continue
         litert(model, folder / f"{name}.tflite", name, calibration=inputs, examples=12)
     return model, folder, inputs
 
 
-@pytest.mark.parametrize("name", PRESETS)
+@pytest.mark.parametrize("name", NAMES)
 def test_every_signature_of_every_preset_says_what_the_model_says(files, name):
     model, folder, inputs = files
     runtime = open_runtime(folder / f"{name}.tflite")
@@ -62,6 +69,24 @@ def test_presets_store_what_they_say(files):
     assert all(-1 not in list(t.shapeSignature or []) for t in tensors(folder / "int8_full.tflite"))
     details = Interpreter(str(folder / "int8_full.tflite")).get_signature_runner("task_age").get_input_details()
     assert {detail["dtype"] for detail in details.values()} == {np.int8}
+
+
+@EXTRA
+def test_recipes_store_weights_in_8_and_4_bits(files):
+    _, folder, _ = files
+    size = {name: (folder / f"{name}.tflite").stat().st_size for name in PRESETS}
+    for way in ("weight_only", "dynamic"):
+        assert "INT8" in types(folder / f"{way}_wi8.tflite")
+        assert "INT4" in types(folder / f"{way}_wi4.tflite")
+        assert size[f"{way}_wi4"] < size[f"{way}_wi8"] < size["float16"]
+
+
+def test_recipes_ask_for_their_package(tmp_path, monkeypatch):
+    monkeypatch.setattr("mtl_keras.export._extras.find_spec", lambda name: None)
+    assert refused(tmp_path, many_tasks(2), quantization="dynamic_wi4") == (
+        "Expected the packages of the extra 'quant'. Received: missing=['ai_edge_quantizer']. "
+        "Do pip install 'mtl_keras[quant]'."
+    )
 
 
 def test_output_layers_stay_in_float_in_8_bits(tmp_path):
@@ -156,7 +181,8 @@ def refused(tmp_path, model, **arguments):
 def test_what_is_refused_and_how(tmp_path):
     model = many_tasks(2)
     assert refused(tmp_path, model, quantization="int4") == (
-        "Expected a quantization among ['float32', 'float16', 'dynamic', 'int8', 'int8_full', 'int16x8']. "
+        "Expected a quantization among ['float32', 'float16', 'dynamic', 'int8', 'int8_full', 'int16x8', "
+        "'weight_only_wi8', 'weight_only_wi4', 'dynamic_wi8', 'dynamic_wi4']. "
         "Received: quantization='int4'. Do choose one."
     )
     assert refused(tmp_path, model, quantization="int8") == (

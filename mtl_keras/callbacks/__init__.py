@@ -8,6 +8,7 @@ from mtl_keras.callbacks.resume import Resume
 from mtl_keras.callbacks.schedule import Schedule
 from mtl_keras.callbacks.task_board import TaskBoard
 from mtl_keras.callbacks.task_early_stopping import TaskEarlyStopping
+from mtl_keras.callbacks.watch_gradients import WatchGradients
 
 __all__ = [
     "OVERALL",
@@ -19,4 +20,5 @@ __all__ = [
     "Schedule",
     "TaskBoard",
     "TaskEarlyStopping",
+    "WatchGradients",
 ]

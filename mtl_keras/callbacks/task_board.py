@@ -5,23 +5,33 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from mtl_keras import distribute
+from mtl_keras.callbacks.cosine_image import cosine_image
+from mtl_keras.callbacks.watch_gradients import WatchGradients
 from mtl_keras.training.slots import parts_of
 
 
-class TaskBoard(keras.callbacks.Callback):
+class TaskBoard(WatchGradients):
     """Write losses, metrics and applied weights of every task for TensorBoard.
 
     Tags are `loss/<task>`, `<metric>/<task>`, `weight/<task>`, `loss/total` and `learning_rate` (with
     `optimizers.per_task` `learning_rate/<task>`), in the runs `train` and `validation` under the folder: one chart
     shows one quantity of all tasks.
 
+    With `gradients` the tasks' gradients are measured too, whatever the weighting: `gradient_norm/<task>`,
+    `cosine/<one>-<other>`, `conflict_rate` and `gramian_condition` as means over an epoch, the same under `batch/...`
+    for every measurement, and the picture `cosine` of all pairs. `WatchGradients` says what they are and cost; they are
+    in the logs of all callbacks.
+
     Args:
         log_dir: Folder of the runs.
-        every: Also write training values every so many batches (tags `batch/...`); 0 (default) for epochs only. Reading
+        every: Also write training values every so many steps (tags `batch/...`); 0 (default) for epochs only. Reading
             values between epochs makes training wait for them.
+        gradients: Measure gradients every so many steps; 0 (default) not at all.
+        scope: Where gradients are measured, default `"parameters"`; `"features"` costs least.
 
     Example:
         >>> from mtl_keras import callbacks
@@ -29,30 +39,33 @@ class TaskBoard(keras.callbacks.Callback):
         'tensorboard --logdir runs/first'
     """
 
-    def __init__(self, log_dir: str | PathLike[str], every: int = 0):
-        super().__init__()
+    _FEWEST = 0
+
+    def __init__(self, log_dir: str | PathLike[str], every: int = 0, gradients: int = 0, scope: str = "parameters"):
+        super().__init__(gradients, scope)
         self.log_dir = Path(log_dir)
         self.every = every
         self._writers: dict[str, Any] = {}
-        self._batches = 0
 
     def how_to_open(self) -> str:
         """The command that shows these logs."""
         return f"tensorboard --logdir {self.log_dir}"
 
-    def on_train_begin(self, logs: Any = None) -> None:
-        self._batches = int(keras.ops.convert_to_numpy(self.model.optimizer.iterations))
-
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
-        self._batches += 1
-        if self.every and self._batches % self.every == 0:
-            self._write("train", {f"batch/{tag}": value for tag, value in self._tagged(logs).items()}, self._batches)
+        before = self._steps
+        super().on_train_batch_end(batch, logs)
+        if self.every and self._steps // self.every > before // self.every:
+            self._write_batch(dict(logs or {}))
+        if self.gradients and self.model.plan.watch.due:
+            self._write_batch(self.model.plan.watch.tracker.last())
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         logs = dict(logs or {})
         train = {key: value for key, value in logs.items() if not key.startswith("val_")}
         validation = {key.removeprefix("val_"): value for key, value in logs.items() if key.startswith("val_")}
         self._write("train", {**self._tagged(train), **self._learning_rates()}, epoch)
+        if self.gradients:
+            self._draw(epoch)
         if validation:
             self._write("validation", self._tagged(validation), epoch)
 
@@ -64,7 +77,7 @@ class TaskBoard(keras.callbacks.Callback):
     def _tagged(self, logs: Any) -> dict[str, float]:
         """Log keys as `<quantity>/<task>`; of two tasks that fit, the longer name is meant (`age` and `age_group`)."""
         tags = {}
-        names = sorted(self.model.plan.names, key=len, reverse=True)
+        names = sorted([*self.model.plan.names, *self._pairs()], key=len, reverse=True)
         for key, value in (logs or {}).items():
             task = next((name for name in names if key.startswith(f"{name}_")), None)
             if task is None:
@@ -73,17 +86,30 @@ class TaskBoard(keras.callbacks.Callback):
                 tags[f"{key.removeprefix(f'{task}_')}/{task}"] = float(value)
         return tags
 
+    def _pairs(self) -> list[str]:
+        keys = self.model.plan.watch.tracker.log_keys() if self.gradients else []
+        return [key.removesuffix("_cosine") for key in keys if "-" in key]
+
+    def _write_batch(self, logs: dict[str, Any]) -> None:
+        self._write("train", {f"batch/{tag}": value for tag, value in self._tagged(logs).items()}, self._steps)
+
+    def _draw(self, epoch: int) -> None:
+        cosines = self.model.plan.watch.tracker.cosines()
+        if len(cosines) > 1 and np.isfinite(cosines).any():
+            self._write("train", {"cosine": cosine_image(self.model.plan.names, cosines)[None]}, epoch)
+
     def _learning_rates(self) -> dict[str, float]:
         rates = {part: optimizer.learning_rate for part, optimizer in parts_of(self.model.optimizer).items()}
         tags = {part: f"learning_rate/{part}" if part else "learning_rate" for part in rates}
         return {tags[part]: float(keras.ops.convert_to_numpy(rate)) for part, rate in rates.items()}
 
-    def _write(self, run: str, values: dict[str, float], step: int) -> None:
+    def _write(self, run: str, values: dict[str, Any], step: int) -> None:
         if not distribute.is_chief():
             return
         if run not in self._writers:
             self._writers[run] = tf.summary.create_file_writer(str(self.log_dir / run))
         with self._writers[run].as_default(step):
             for tag, value in values.items():
-                tf.summary.scalar(tag, value)
+                write = tf.summary.image if isinstance(value, np.ndarray) else tf.summary.scalar
+                write(tag, value)
         self._writers[run].flush()

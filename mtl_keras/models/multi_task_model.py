@@ -266,8 +266,11 @@ class MultiTaskModel(Surgery, SteppingModel):
         plan = self.plan
         with self.distribute_strategy.scope():
             arguments = beside_training(arguments, weighting_data, plan.weighting, plan.tasks, self._untrained())
-        with readable(), quiet_about_unknown_length(), continued(self, {**arguments, **kwargs}) as resumed:
-            return super().fit(**resumed)
+        try:
+            with readable(), quiet_about_unknown_length(), continued(self, {**arguments, **kwargs}) as resumed:
+                return super().fit(**resumed)
+        finally:
+            self.watch_gradients(None)
 
     def evaluate(
         self,

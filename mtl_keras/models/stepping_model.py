@@ -12,8 +12,10 @@ from mtl_keras.distribute.shares import Share
 from mtl_keras.errors import message
 from mtl_keras.models.setup import Setup
 from mtl_keras.training import data_checks, step
+from mtl_keras.training.compile_state import add_halves
 from mtl_keras.training.step_plan import StepPlan
 from mtl_keras.training.weighting_data import in_two
+from mtl_keras.weightings.base import SCOPES
 
 
 class SteppingModel(ReplicatedModel):
@@ -23,6 +25,7 @@ class SteppingModel(ReplicatedModel):
     """
 
     _setup: Setup
+    train_function: Any
 
     @property
     def plan(self) -> StepPlan:
@@ -33,6 +36,40 @@ class SteppingModel(ReplicatedModel):
 
     def _untrained(self) -> list[str]:
         return [task.name for task in self._setup.tasks if task.name not in self.plan.names]
+
+    def watch_gradients(self, scope: str | None = "parameters") -> None:
+        """Have the tasks' gradients measured where `plan.watch.due` is set, and put into the logs, until `fit` ends.
+
+        Args:
+            scope: Where gradients are taken, one of `weightings.SCOPES`; None ends it.
+
+        Raises:
+            ValueError: There is no such scope, the tasks share nothing that is trained, or a log key is taken.
+        """
+        plan = self.plan
+        if scope is not None:
+            if scope not in SCOPES:
+                raise ValueError(message(f"a scope among {list(SCOPES)}", "choose one", scope=scope))
+            taken = [key for key in plan.watch.tracker.log_keys() if key in plan.metrics()]
+            if taken:
+                raise ValueError(
+                    message("log keys that measured gradients can have", "rename the task's metric", key=taken[0])
+                )
+            if plan.trunk is None:
+                add_halves(self, plan, "gradients to be measured on")
+        self.train_function = plan.watch.change_scope(scope, self.train_function)
+        self.make_train_function()
+
+    def make_train_function(self, force: bool = False) -> None:
+        """As in Keras; steps that measure gradients are traced apart from those that do not."""
+        if self.train_function is not None and not force:
+            return
+        super().make_train_function(force=True)
+        watch = self.plan.watch
+        if watch.scope is not None:
+            plain = self.train_function
+            super().make_train_function(force=True)
+            self.train_function = watch.choosing(plain, measuring=self.train_function)
 
     def train_step(self, data: Any) -> dict[str, Any]:
         """One training step on one batch, see `mtl_keras.training.step`."""
@@ -64,7 +101,10 @@ class SteppingModel(ReplicatedModel):
         """The loss tracker and all task metrics."""
         if self._setup_or_none is None or self._setup.plan is None:
             return []
-        return [self._setup.plan.tracker, *self._setup.plan.metrics().values()]
+        plan = self._setup.plan
+        # evaluation between epochs must not reset what the epoch has measured
+        of_training = [] if self._setup.evaluating else [plan.watch.tracker]
+        return [plan.tracker, *of_training, *plan.metrics().values()]
 
     @property
     def _setup_or_none(self) -> Setup | None:
@@ -72,7 +112,7 @@ class SteppingModel(ReplicatedModel):
         return self.__dict__.get("_setup")
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """`loss`, `<task>_loss`, `<task>_weight` (training only) and `<task>_<metric>`."""
+        """`loss`, `<task>_loss` and `<task>_<metric>`; of training also `<task>_weight` and what `watch` measured."""
         plan = self.plan
         if tf.executing_eagerly() and not self.run_eagerly and plan.tracker.batches() == 0:
             raise ValueError(
@@ -85,6 +125,8 @@ class SteppingModel(ReplicatedModel):
         logs = dict(plan.tracker.result())
         if self._setup.evaluating:
             logs = {key: value for key, value in logs.items() if not key.endswith("_weight")}
+        elif plan.watch.scope is not None:
+            logs |= plan.watch.tracker.result()
         for key, metric in plan.metrics().items():
             result = metric.result()
             if isinstance(result, Mapping):

@@ -8,6 +8,7 @@ import keras
 from mtl_keras.errors import message
 from mtl_keras.graph import Graph, behind
 from mtl_keras.tasks import Task
+from mtl_keras.training.gradient_watch import GradientTracker, GradientWatch
 from mtl_keras.training.participation import Participation
 from mtl_keras.training.step_plan import HEAD_GRADIENTS, StepPlan
 from mtl_keras.training.task_plan import TaskPlan, plan_task
@@ -132,26 +133,36 @@ def make_plan(
         tracker=LossTracker(names),
         owners=_owners(graph, names),
         participation=participation,
+        watch=GradientWatch(GradientTracker(names)),
     )
     size = None
     if weighting.reads != "losses":
-        parts = model.partition
-        plan.trunk, plan.heads = _halves(model, names, loss_inputs)
-        plan.cut_from_inputs = [any(tensor is i for i in parts.graph.inputs) for tensor in plan.trunk.outputs]
-        plan.shared_variables = parts.shared_variables
-        plan.last_shared_variables = parts.last_shared_variables
-        plan.task_variables = parts.task_variables
-        if not plan.shared_variables and len(names) > 1:
-            raise ValueError(
-                message(
-                    f"trainable variables that tasks share, for weighting {weighting.name!r} to balance",
-                    "unfreeze the trunk, or choose a weighting that reads losses only",
-                    trainable_shared_variables=0,
-                )
-            )
+        add_halves(model, plan, f"weighting {weighting.name!r} to balance")
         size = sum(int(v.value.shape.num_elements()) for v in plan.shared_variables)
     weighting.bind([TaskInfo(p.name, p.kind) for p in plans], gradient_size=size)
     return plan
+
+
+def add_halves(model: keras.Model, plan: StepPlan, purpose: str) -> None:
+    """Give the plan trunk and heads and say whose variable is whose, so that gradients of single tasks can be taken.
+
+    Raises:
+        ValueError: The graph has no clean cut, or the tasks share nothing that is trained.
+    """
+    parts = model.partition
+    plan.trunk, plan.heads = _halves(model, plan.names, _loss_inputs(plan.tasks, model.graph))
+    plan.cut_from_inputs = [any(tensor is i for i in parts.graph.inputs) for tensor in plan.trunk.outputs]
+    plan.shared_variables = parts.shared_variables
+    plan.last_shared_variables = parts.last_shared_variables
+    plan.task_variables = parts.task_variables
+    if not plan.shared_variables and len(plan.names) > 1:
+        raise ValueError(
+            message(
+                f"trainable variables that tasks share, for {purpose}",
+                "unfreeze the trunk, or choose a weighting that reads losses only",
+                trainable_shared_variables=0,
+            )
+        )
 
 
 def _loss_inputs(plans: list[TaskPlan], graph: Graph) -> dict[str, Any]:

@@ -19,6 +19,8 @@ class SplitPass:
 
     Args:
         model, plan, x, y, sample_weight: As `step.train_step` has them; the plan has both halves.
+        losses_only: Leave out what the step wants beside the losses of the batch: those of its halves, and what is
+            added to them.
 
     Attributes:
         forward: Outputs and what the losses read, by task.
@@ -27,11 +29,13 @@ class SplitPass:
         added: What is added to the losses, a scalar.
     """
 
-    def __init__(self, model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any):
+    def __init__(
+        self, model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, losses_only: bool = False
+    ):
         assert plan.trunk is not None, "compile plans both halves for methods that read gradients"
         self._plan = plan
         self._scale = model.optimizer.scale_loss(tf.ones([]))
-        halves = (0, 1) if plan.weighting.cross_gramian else ()
+        halves = (0, 1) if plan.weighting.cross_gramian and not losses_only else ()
         with tf.GradientTape(persistent=True) as self._tape:
             self._cut = keras.tree.flatten(plan.trunk(x, training=True))
             with tf.GradientTape(persistent=bool(halves)) as self._head_tape:
@@ -39,7 +43,7 @@ class SplitPass:
                 self._head_tape.watch([t for own in self._copies for t in own if t.dtype.is_floating])
                 self.forward = self._through_heads()
                 # before anything is summed over replicas: their threads meet there, and Keras keeps these in the layers
-                self.added = added_losses(model)
+                self.added = tf.zeros([]) if losses_only else added_losses(model)
                 self.measured = measure(plan, self.forward, y, sample_weight, training=True)
                 self.parts = [self.measured]
                 if halves:

@@ -8,6 +8,7 @@ import tensorflow as tf
 from mtl_keras.gradients import replicas
 from mtl_keras.training.added import added_losses
 from mtl_keras.training.clipping import clipped
+from mtl_keras.training.gradient_look import measure_gradients
 from mtl_keras.training.gradient_step import gradient_step
 from mtl_keras.training.hold import hold_absent
 from mtl_keras.training.look_ahead import LookAhead
@@ -34,6 +35,8 @@ def train_step(
         of_others = (*other[:2], _counted(plan, other[0], other[2], real)[1])
         ahead = LookAhead(model, plan, (x, y, sample_weight), of_others)
         plan.weighting.look_ahead(ahead.gains, ahead.present)
+    if plan.watch.measuring:
+        measure_gradients(model, plan, x, y, sample_weight)
     second_look = SecondLook(plan, x, y, sample_weight) if plan.weighting.second_forward else None
     take_step = _loss_step if plan.weighting.reads == "losses" else gradient_step
     measured, forward, weights, added, gradients = take_step(model, plan, x, y, sample_weight, examples)

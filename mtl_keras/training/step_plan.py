@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mtl_keras.training.gradient_watch import GradientWatch
 from mtl_keras.training.participation import Participation
 from mtl_keras.training.task_plan import TaskPlan
 from mtl_keras.training.trackers import LossTracker
@@ -25,12 +26,13 @@ class StepPlan:
         head_gradients: Whether a gradient method's weights reach the heads' own variables too.
         loss_weights: What each loss is multiplied by before the method sees it.
         whole: Model from the inputs to `{"output": {task: ...}, "loss_input": {task: ...}}` of the trained tasks.
-        trunk: Model from the inputs to the cut, for gradient methods; None where the method reads losses only.
+        trunk: Model from the inputs to the cut; None until `add_halves`, which gradient methods and measurements need.
         heads: For each trained task a model from the cut to `{"output": ..., "loss_input": ...}`.
         cut_from_inputs: For each cut tensor, whether it is one of the model's inputs (no shared variable behind it).
         owners: For each variable's path, the indices of the trained tasks that depend on it.
         tracker: Epoch means of losses and weights.
         participation: Which tasks take part in training, and with which emphasis.
+        watch: Whether gradients are measured beside the step, and what was found.
     """
 
     tasks: list[TaskPlan]
@@ -42,6 +44,7 @@ class StepPlan:
     tracker: LossTracker
     owners: dict[str, list[int]]
     participation: Participation
+    watch: GradientWatch
     trunk: keras.Model | None = None
     heads: dict[str, keras.Model] = field(default_factory=dict)
     cut_from_inputs: list[bool] = field(default_factory=list)

@@ -11,14 +11,21 @@ def export(
     path: Annotated[Path, typer.Argument(help="A .keras file.")],
     out: Annotated[Path, typer.Option(help="Folder of the versions; the next free number is taken.")],
     scale: Annotated[
-        float | None, typer.Option(help="What callers multiply whole-number pixels by, e.g. 0.00392.")
+        float | None,
+        typer.Option(
+            help="What callers multiply whole-number pixels by, e.g. 0.00392; default that of the manifest beside it."
+        ),
     ] = None,
     offset: Annotated[float | None, typer.Option(help="What callers add after that.")] = None,
     data: Annotated[
-        Path | None, typer.Option(help="Validation data to measure quantized files on: .npz, one array per name.")
+        Path | None,
+        typer.Option(
+            help="Validation data to measure quantized files on: .npz, one array per name, or a run's config.yaml."
+        ),
     ] = None,
     calibration: Annotated[
-        Path | None, typer.Option(help="Data to calibrate with, the same form; default the validation data.")
+        Path | None,
+        typer.Option(help="Data to calibrate with, the same forms; default the run's training data, or --data."),
     ] = None,
     preset: Annotated[
         list[str] | None,
@@ -47,9 +54,10 @@ def export(
     model = load(path)
     from mtl_keras.export import Manifest, write_version
 
-    before = {key: value for key, value in (("scale", scale), ("offset", offset)) if value is not None}
+    stated = {key: value for key, value in (("scale", scale), ("offset", offset)) if value is not None}
+    before = stated or _recorded(path)
     if data is None:
-        folder = write_version(model, out, before=before or None)
+        folder = write_version(model, out, before=before)
     else:
         folder = _gated(
             model,
@@ -70,7 +78,7 @@ def export(
 def _gated(
     model: Any,
     out: Path,
-    before: dict[str, Any],
+    before: dict[str, Any] | None,
     data: Path,
     calibration: Path | None,
     presets: Sequence[str],
@@ -81,16 +89,16 @@ def _gated(
     import shutil
     import tempfile
 
-    from mtl_keras.cli.loading import read_arrays
+    from mtl_keras.cli.loading import read_data
     from mtl_keras.cli.tables import print_table
     from mtl_keras.errors import message
     from mtl_keras.export import quantize, write_version
 
-    arrays = read_arrays(data, model)
-    shown = None if calibration is None else read_arrays(calibration, model)
+    judged = read_data(data, model)
+    shown = None if calibration is None else read_data(calibration, model)
     with tempfile.TemporaryDirectory() as folder:
         tried = Path(folder) / "tried"
-        report = quantize(model, tried, arrays, presets, limits, shown, before or None, pixels)
+        report = quantize(model, tried, judged, presets, limits, shown, before, pixels)
         for table in (report.summary(), report.per_task()):
             print_table(*table)
             print()
@@ -112,7 +120,23 @@ def _gated(
                 shutil.copyfile(tried / file, version / file)
             manifest.parity[chosen.file] = chosen.errors
 
-        return write_version(model, out, before=before or None, extras=extras)
+        return write_version(model, out, before=before, extras=extras)
+
+
+def _recorded(path: Path) -> dict[str, Any] | None:
+    """What callers do to the inputs, where a manifest that lists the model's file lies beside it."""
+    from mtl_keras.export import Manifest
+
+    if not (path.parent / "manifest.json").is_file():
+        return None
+    manifest = Manifest.read(path.parent)
+    if path.name not in manifest.files:
+        return None
+    manifest.check_files(path.parent, [path.name])
+    before = manifest.preprocessing["before"] or None
+    if before is not None:
+        print(f"Preprocessing as in {path.parent / 'manifest.json'}: {before}")
+    return before
 
 
 def _limits(texts: Sequence[str], tasks: Sequence[str]) -> dict[str, float]:

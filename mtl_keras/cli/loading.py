@@ -54,3 +54,33 @@ def read_arrays(path: Path, model: Any) -> tuple[Any, dict[str, Any]]:
     inputs = {name: arrays.pop(name) for name in names}
     x = next(iter(inputs.values())) if len(inputs) == 1 else inputs
     return x, arrays
+
+
+def read_data(path: Path, model: Any) -> Any:
+    """Data with labels: arrays of an .npz file, or the source that the `config.yaml` of a training run describes.
+
+    Raises:
+        ValueError: The file cannot be read, an input is missing, or the labels are not those of the model.
+    """
+    if path.suffix not in (".yaml", ".yml"):
+        return read_arrays(path, model)
+    import tempfile
+
+    from mtl_keras.cli.train_config import TrainConfig
+    from mtl_keras.cli.train_run import read_source
+
+    with tempfile.TemporaryDirectory() as place:
+        source = read_source(TrainConfig.of(path, {}), Path(place))
+    known = {task.name: task.head.describe().get("labels") for task in getattr(model, "tasks", ())}
+    for task in source.tasks():
+        labels = task.head.describe().get("labels")
+        if task.name in known and labels != known[task.name]:
+            raise ValueError(
+                message(
+                    f"the labels {known[task.name]} of task {task.name!r}, in this order",
+                    "pass the data that the model was trained on",
+                    path=str(path),
+                    labels=labels,
+                )
+            )
+    return source

@@ -79,6 +79,22 @@ def test_from_a_csv_file_to_a_model_and_back(trained, capsys, monkeypatch):
     again = json.loads((trained / "saved" / "2" / "manifest.json").read_text())
     assert again["metrics"] == pytest.approx(manifest.metrics, rel=1e-4)
 
+    # and the data to judge a quantized file on, which does to photos what the model was trained with
+    command = ["export", version / "model.keras", "--out", trained / "small", "--preset", "int8", "--max-drop", 100]
+    status, out, _ = run(capsys, *command, "--data", version / "config.yaml")
+    assert status == 0
+    assert f"Preprocessing as in {version / 'manifest.json'}" in out
+    small = mtl.export.Predictor(trained / "small" / "1" / "model_int8.tflite").predict(trained / "photos" / "3.jpg")
+    assert small["price"].value == pytest.approx(answer["price"].value, abs=0.5)
+    judged = json.loads((trained / "small" / "1" / "quantization.json").read_text())
+    assert judged["examples"] == int(re.search(r"val \((\d+)\)", report).group(1))
+    other = (trained / "shop.csv").read_text().replace("blue", "azure")
+    (trained / "other.csv").write_text(other)
+    (trained / "other.yaml").write_text(yaml.safe_dump({**config, "csv": str(trained / "other.csv")}))
+    status, _, err = run(capsys, *command, "--data", trained / "other.yaml")
+    assert status == 1
+    assert "Expected the labels ['blue', 'green', 'red'] of task 'colour', in this order." in err
+
 
 def test_options_go_before_the_file(tmp_path):
     (tmp_path / "run.yaml").write_text(

@@ -55,6 +55,10 @@ class Examples(ABC):
     def tally(self, kinds: Mapping[str, LabelKind]) -> dict[str, Tally]:
         """Count the labels of every task, once."""
 
+    def explain(self, error: str) -> str | None:
+        """What is wrong with which example, given an error that reading them raised; None where nothing is."""
+        return None
+
 
 class IndexedExamples(Examples):
     """Examples that can be read in any order; labels are in memory.

@@ -1,6 +1,8 @@
 """Examples whose images lie in files, and the checks that these files have to pass."""
 
+import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -9,7 +11,10 @@ from mtl_keras.data.decoding import ImageDecoder
 from mtl_keras.data.examples import Example, IndexedExamples
 from mtl_keras.data.paths import FoundFile
 from mtl_keras.data.pixel_store import PixelStore
+from mtl_keras.errors import message
 from mtl_keras.images import MAX_PIXELS, ImageHeader, UnreadableImage, read_header, read_pixels
+
+_AT_ONCE = 16  # files that are read at the same time where some may be left out
 
 Progress = Callable[[str, int, int], None]
 
@@ -37,8 +42,23 @@ class ImageFiles:
 
     def read(self, index: tf.Tensor) -> tf.Tensor:
         """The image of one file, uint8 [height, width, channels]."""
-        path = tf.strings.join([self.root, tf.gather(self._paths, index)], "/")
-        return self.decoder(tf.io.read_file(path), tf.gather(self._plans, index))
+        return self.decoder(tf.io.read_file(self.path(index)), tf.gather(self._plans, index))
+
+    def path(self, index: tf.Tensor) -> tf.Tensor:
+        """Where one file lies."""
+        return tf.strings.join([self.root, tf.gather(self._paths, index)], "/")
+
+    def why_not(self, error: str) -> tuple[str, str] | None:
+        """The first file that cannot be read now and what was expected, given the error that reading one raised."""
+        paths = [f"{self.root}/{file.path}" for file in self.files]
+        # an error in opening a file names it, one in decoding does not
+        for index in [i for i, path in enumerate(paths) if path in error] or range(len(paths)):
+            try:
+                self.read(tf.constant(index))
+            except tf.errors.OpError as wrong:
+                there = Path(paths[index]).is_file()
+                return paths[index], _reason(self, index, wrong) if there else "a file that is there"
+        return None
 
     def key(self) -> list[object]:
         """What the decoded images depend on."""
@@ -53,16 +73,54 @@ class FileExamples(IndexedExamples):
         which: int64 [N], index into `files`.
         labels: `{task: array [N, ...]}`.
         input_name: Name of the input.
+        skip_bad: Whether a file that can no longer be read while training gives an example without labels and a line
+            on standard error; default False, for an error.
     """
 
-    def __init__(self, files: ImageFiles, which: np.ndarray, labels: Mapping[str, np.ndarray], input_name: str):
+    def __init__(
+        self,
+        files: ImageFiles,
+        which: np.ndarray,
+        labels: Mapping[str, np.ndarray],
+        input_name: str,
+        skip_bad: bool = False,
+    ):
         super().__init__(labels, len(which))
-        self._files, self._input_name = files, input_name
+        self._files, self._input_name, self._skip_bad = files, input_name, skip_bad
         with tf.device("CPU:0"):
             self._which = tf.constant(which, tf.int64)
 
     def inputs(self, index: tf.Tensor) -> Example:
         return {self._input_name: self._files.read(tf.gather(self._which, index))}
+
+    def ordered(self, keys: tf.data.Dataset, shuffle: bool) -> tf.data.Dataset:
+        if not self._skip_bad:
+            return super().ordered(keys, shuffle)
+
+        def one_or_nothing(seed: tf.Tensor, index: tf.Tensor) -> tf.data.Dataset:
+            one = tf.data.Dataset.from_tensors((seed, index))
+            return one.map(self._example).ignore_errors().concatenate(one.map(self._left_out)).take(1)
+
+        indices = self._indices(keys, shuffle)
+        return indices.interleave(one_or_nothing, _AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+
+    def _left_out(self, seed: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Example]:
+        """What stands for an example whose file cannot be read: one without labels, so that nothing is learnt."""
+        path = self._files.path(tf.gather(self._which, index))
+        told = tf.print("Left out, as it can no longer be read:", path, output_stream=sys.stderr)
+        with tf.control_dependencies([told]):
+            image = tf.zeros(self._files.decoder.format.shape, tf.uint8)
+        labels = {task: tf.gather(values, index) for task, values in self._label_tensors.items()}
+        missing = {task: tf.fill(tf.shape(v), _missing(v.dtype)) for task, v in labels.items()}
+        return seed, {self._input_name: image, **missing}
+
+    def explain(self, error: str) -> str | None:
+        found = self._files.why_not(error)
+        if found is None:
+            return None
+        path, expected = found
+        do = "restore the file, or make the source with skip_bad=True, which leaves it out"
+        return message(f"{expected}, as it was before training", do, file=path)
 
 
 class StoredExamples(IndexedExamples):
@@ -101,6 +159,10 @@ def read_headers(
         except UnreadableImage as error:
             found.append(error.expected)
     return found
+
+
+def _missing(dtype: tf.DType) -> tf.Tensor:
+    return tf.constant(float("nan") if dtype.is_floating else -1, dtype)
 
 
 def decode_all(files: ImageFiles, store: PixelStore | None = None, progress: Progress | None = None) -> dict[int, str]:

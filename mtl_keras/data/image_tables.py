@@ -70,7 +70,7 @@ class Reading:
         labels = {task: read_labels(task, column, table, problems) for task, column in self.columns.items()}
         if self.splits.column is not None:
             problems.extend(_split_problems(table, self.splits.column))
-        images = _Images(table, self.image, Root(self.root), self.image_format)
+        images = _Images(table, self.image, Root(self.root), self.image_format, bool(self.skip_bad))
         images.check(problems, "pixels" if self.cache is not None else self.check, self.cache, self.progress)
         if not self.skip_bad:
             problems.refuse()
@@ -120,8 +120,8 @@ def _check_labelled(task: str, column: LabelColumn, ids: np.ndarray) -> None:
 class _Images:
     """The files of one column: each different path is looked at once, however many rows name it."""
 
-    def __init__(self, table: Table, name: str, root: Root, image_format: ImageFormat):
-        self.table, self.column, self.root = table, table.column(name), root
+    def __init__(self, table: Table, name: str, root: Root, image_format: ImageFormat, skip_bad: bool):
+        self.table, self.column, self.root, self.skip_bad = table, table.column(name), root, skip_bad
         self.decoder = ImageDecoder(image_format)
         self.files: ImageFiles | None = None
         self.store: PixelStore | None = None
@@ -166,7 +166,7 @@ class _Images:
         if self.store is not None:
             return StoredExamples(self.store, which, labels, input_name)
         assert self.files is not None
-        return FileExamples(self.files, which, labels, input_name)
+        return FileExamples(self.files, which, labels, input_name, self.skip_bad)
 
 
 def _in_several(files: np.ndarray, ids: np.ndarray) -> int:

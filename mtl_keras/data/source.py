@@ -181,6 +181,7 @@ class Source:
         batching = Batching(batch_size, training, distribute.replicas(strategy), augment)
         keys = self.order.keys() if training else fixed_key(self.order.seed)
         dataset = batching.apply(examples, keys, self.kinds, self._scales())
+        dataset.explain = examples.explain
         if training:
             dataset.begin_epoch = self.order.begin_epoch
         return dataset

@@ -267,7 +267,11 @@ class MultiTaskModel(Surgery, SteppingModel):
         with self.distribute_strategy.scope():
             arguments = beside_training(arguments, weighting_data, plan.weighting, plan.tasks, self._untrained())
         try:
-            with readable(), quiet_about_unknown_length(), continued(self, {**arguments, **kwargs}) as resumed:
+            with (
+                readable(x, validation_data),
+                quiet_about_unknown_length(),
+                continued(self, {**arguments, **kwargs}) as resumed,
+            ):
                 return super().fit(**resumed)
         finally:
             self.watch_gradients(None)
@@ -286,7 +290,7 @@ class MultiTaskModel(Surgery, SteppingModel):
         try:
             if not kwargs.get("_use_cached_eval_dataset"):
                 y, sample_weight = self._checked(x, y, sample_weight)
-            with readable(), quiet_about_unknown_length():
+            with readable(x), quiet_about_unknown_length():
                 return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
         finally:
             self._setup.evaluating = False

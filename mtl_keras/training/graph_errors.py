@@ -17,17 +17,24 @@ def assert_in_graph(condition: tf.Tensor, *parts: Any) -> tf.Operation | None:
 
 
 @contextmanager
-def readable() -> Iterator[None]:
-    """Turn a failed assertion of `assert_in_graph` into a ValueError with its message alone."""
+def readable(*data: Any) -> Iterator[None]:
+    """Turn an error of the graph into a ValueError that says what is wrong, where that is known.
+
+    That is the message of a failed assertion of `assert_in_graph`, or what the data that are read say to it: those of
+    `mtl_keras.data` have a method `explain(error)` that names the example.
+    """
     try:
         yield
-    except tf.errors.InvalidArgumentError as error:
+    except tf.errors.OpError as error:
         found = re.search(r"assertion failed: (\[Expected .*)", error.message, re.DOTALL)
-        if found is None:
-            raise
-        line = found.group(1).split("\n")[0]
-        text = "".join(_PART.findall(line)).replace("\\'", "'")
-        raise ValueError(text) from error
+        if found is not None:
+            line = found.group(1).split("\n")[0]
+            raise ValueError("".join(_PART.findall(line)).replace("\\'", "'")) from error
+        for explain in [part.explain for part in data if hasattr(part, "explain")]:
+            text = explain(error.message)
+            if text is not None:
+                raise ValueError(text) from error
+        raise
 
 
 @contextmanager

@@ -277,3 +277,39 @@ def test_rows_in_are_examples_and_rows_left_out_whatever_happens_to_the_file(sho
         return
     assert refusal.startswith("Expected ")
     assert "mutated.csv" in refusal
+
+
+@pytest.mark.parametrize("damage", ["gone", "cut"])
+def test_a_file_that_breaks_while_training_is_named_or_left_out(shop, tmp_path, capfd, damage):
+    for path in shop.glob("photos/*"):
+        (tmp_path / "photos").mkdir(exist_ok=True)
+        (tmp_path / "photos" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "shop.csv").write_bytes((shop / "shop.csv").read_bytes())
+    strict, forgiving = (from_csv(tmp_path / "shop.csv", image_size=(8, 8), skip_bad=skip) for skip in (False, True))
+    whole = [batch[1]["size"].numpy().tolist() for batch in forgiving.batches(4, training=True)]
+    broken = tmp_path / "photos" / "07.png"
+    content = broken.read_bytes()
+    if damage == "gone":
+        broken.unlink()
+    else:
+        broken.write_bytes(content[:40])
+    model = mtl.build(strict.input(), mtl.sharing.Hard(mtl.trunks.Conv((4,))), strict.tasks())
+    model.compile("adam")
+    with pytest.raises(ValueError, match="Expected") as error:
+        model.fit(strict.batches(4, training=True), verbose=0)
+    expected = "a file that is there" if damage == "gone" else "an image file (JPEG, PNG, BMP, GIF or WebP)"
+    assert str(error.value) == (
+        f"Expected {expected}, as it was before training. Received: file='{broken}'. "
+        "Do restore the file, or make the source with skip_bad=True, which leaves it out."
+    )
+    capfd.readouterr()
+    forgiving.order.begin_epoch(0)
+    found = [(y["size"].numpy(), w) for _, y, w in forgiving.batches(4, training=True)]
+    # same order and number, and the one example counts for no task
+    left_out = [w["size"].numpy() == 0 for _, w in found]
+    assert np.sum(left_out) == 1
+    for (sizes, weights), before, out in zip(found, whole, left_out, strict=True):
+        assert sizes[~out].tolist() == np.array(before)[~out].tolist()
+        assert all((weight.numpy()[out] == 0).all() for weight in weights.values())
+    assert f'Left out, as it can no longer be read: "{broken}"' in capfd.readouterr().err
+    model.fit(forgiving.batches(4, training=True), epochs=2, verbose=0)

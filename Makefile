@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 
-.PHONY: demo demo-page test test-web lint format benchmark clean
+.PHONY: demo clothing demo-page test test-web lint format benchmark clean
 
 $(VENV)/demo.stamp: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -19,6 +19,9 @@ $(VENV)/dev.stamp: requirements.txt requirements-dev.txt
 
 demo: $(VENV)/demo.stamp  ## train, evaluate and export Multi-Fashion from the images in this repository
 	$(BIN)/python -m pipelines.multi_fashion $(ARGS)
+
+clothing: $(VENV)/demo.stamp  ## the same for photos that a CSV file names and labels, some labels missing
+	$(BIN)/python -m pipelines.clothing $(ARGS)
 
 demo-page: $(VENV)/demo.stamp  ## a page that runs the trained example in the browser; needs npm
 	rm -rf runs/page

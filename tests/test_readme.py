@@ -9,6 +9,7 @@ import tiny
 
 from mtl_keras.export import Manifest, Predictor
 from pipelines.multi_fashion import dataset, publish
+from pipelines.publish import BEGIN, END, measured
 
 README = (tiny.ROOT / "README.md").read_text(encoding="utf-8")
 EXAMPLE = tiny.ROOT / "savedmodels" / "multi_fashion" / "example"
@@ -28,8 +29,8 @@ def test_the_first_example_runs(tmp_path, monkeypatch, capsys):
 
 
 def test_measured_numbers_are_those_of_the_example():
-    begin, end = README.index(publish.BEGIN), README.index(publish.END)
-    assert README[begin + len(publish.BEGIN) : end].strip() == publish.measured(EXAMPLE)
+    begin, end = README.index(BEGIN), README.index(END)
+    assert README[begin + len(BEGIN) : end].strip() == measured(EXAMPLE)
 
 
 def test_the_example_is_small_and_whole():

@@ -1,5 +1,8 @@
 """TensorBoard logs in which the tasks lie side by side."""
 
+import os
+import shutil
+import sys
 from os import PathLike
 from pathlib import Path
 from typing import Any
@@ -36,7 +39,7 @@ class TaskBoard(WatchGradients):
     Example:
         >>> from mtl_keras import callbacks
         >>> callbacks.TaskBoard("runs/first").how_to_open()
-        'tensorboard --logdir runs/first'
+        '...tensorboard --logdir runs/first'
     """
 
     _FEWEST = 0
@@ -48,8 +51,12 @@ class TaskBoard(WatchGradients):
         self._writers: dict[str, Any] = {}
 
     def how_to_open(self) -> str:
-        """The command that shows these logs."""
-        return f"tensorboard --logdir {self.log_dir}"
+        """The command that shows these logs, with its folder where the virtual environment is not activated."""
+        command = "tensorboard"
+        beside = Path(sys.executable).parent / command
+        if not shutil.which(command) and beside.exists():
+            command = os.path.relpath(beside)
+        return f"{command} --logdir {self.log_dir}"
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         before = self._steps

@@ -1,5 +1,6 @@
 """A training run from its configuration to the version folder."""
 
+import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -7,13 +8,14 @@ from typing import Any
 
 import keras
 
-from mtl_keras import callbacks, data, distribute, export, sharing, trunks, weightings
-from mtl_keras.analysis import RunReport, draw_predictions, draw_training, results_table, score_logs
+from mtl_keras import callbacks, data, distribute, sharing, trunks, weightings
+from mtl_keras.analysis import task_metrics
 from mtl_keras.analysis.run_report import table_row
 from mtl_keras.cli.train_config import TRUNKS, TrainConfig
 from mtl_keras.cli.watching import Watching
 from mtl_keras.data.baselines import baselines
 from mtl_keras.errors import message
+from mtl_keras.finished_run import FinishedRun
 from mtl_keras.images import ImageFormat
 from mtl_keras.models import build
 
@@ -65,38 +67,30 @@ def run(config: TrainConfig) -> Path:
     held_out = source.batches(config.batch_size, split=split, strategy=strategy)
     logs = model.evaluate(held_out, return_dict=True, verbose=0)
     constant = baselines(source, split)
-    found, overall = score_logs(model, logs, {task: value for task, value in constant.items() if value > 0})
     if not distribute.is_chief():
         distribute.wait_for_all(strategy)
         return Path(config.out)
-    print("Exporting, and comparing every output with the Keras model ...")
-    results = results_table(found, overall, *export.compare_with_single_tasks(model))
-    results += f"\n\n{_against_constant(found, constant, split)}"
-    images, labels, weights = next(iter(source.batches(SHOWN, split=split)))
 
-    def extras(folder: Path, manifest: Any) -> None:
-        draw_predictions(folder / "predictions.png", model, images, labels, weights)
-        metrics = {plan.name: plan.best[0] for plan in model.plan.tasks}
-        draw_training(folder / "training.png", history, metrics)
+    def extras(folder: Path) -> None:
         config.write(folder / "config.yaml")
         if (place / LEFT_OUT).is_file():
-            (folder / LEFT_OUT).write_bytes((place / LEFT_OUT).read_bytes())
-        settings = {name: value for name, value in vars(config).items() if name != "tasks"}
-        sections = {"Data": facts}
-        RunReport(Path(config.out).name, results, history, seconds, settings, sections).write(
-            folder / "report.md", manifest
-        )
+            shutil.copyfile(place / LEFT_OUT, folder / LEFT_OUT)
 
-    version = export.write_version(
+    finished = FinishedRun(
+        Path(config.out).name,
         model,
-        config.out,
+        history,
+        seconds,
+        logs,
+        examples=next(iter(source.batches(SHOWN, split=split))),
         before=source.before,
-        inputs=images.numpy(),
-        metrics={**logs, "overall": float("nan") if overall is None else overall},
-        extras=extras,
+        settings={name: value for name, value in vars(config).items() if name != "tasks"},
+        reference={task: value for task, value in constant.items() if value > 0},
+        note=_against_constant(task_metrics(model, logs), constant, split),
+        sections={"Data": facts},
     )
+    version = finished.write(config.out, extras)
     distribute.wait_for_all(strategy)
-    print(f"\n{results}\n\nWritten to {version}: {', '.join(sorted(path.name for path in version.iterdir()))}")
     return version
 
 

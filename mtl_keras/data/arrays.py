@@ -64,7 +64,7 @@ def from_arrays(
     unseen: dict[str, int] = {}
     for task, values in labels.items():
         kind = (kinds or {}).get(task) or infer_kind(values)
-        kind_named(task, kind)
+        kind_named(kind, task)
         given = (names or {}).get(task)
         made[task], encoded[task], unseen[task] = encode(task, values, kind, given, ids == 0)
     examples = {

@@ -50,7 +50,7 @@ class Column:
                 value = (value,) if isinstance(value, str) else tuple(str(part) for part in value)
                 object.__setattr__(self, name, value)
         if self.kind is not None:
-            kind_named("of this column", self.kind)
+            kind_named(self.kind)
         several = self.columns is not None and len(self.columns) > 1
         if several and self.kind not in (None, "multilabel"):
             raise ValueError(

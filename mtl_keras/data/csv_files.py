@@ -20,7 +20,7 @@ def from_csv(
     root: str | PathLike[str] | None = None,
     image_size: int | tuple[int, int] | ImageFormat = 128,
     splits: Splits | None = None,
-    check: str = "headers",
+    check: str = "pixels",
     skip_bad: bool | str | PathLike[str] = False,
     cache: str | PathLike[str] | None = None,
     delimiter: str = ",",
@@ -40,9 +40,10 @@ def from_csv(
         root: Folder that the paths start from and must not leave, default the folder of the CSV file.
         image_size: One side, `(height, width)`, or an `ImageFormat` for grey images or another way to resize.
         splits: How to divide the rows, default 10 % each for val and test at random.
-        check: What is looked at before training: `"paths"` (every file is there), `"headers"` (default; it begins as an
-            image should, and is not too large), `"pixels"` (it can be decoded). The dearer ones include the others.
-            Files whose headers are unknown are decoded more slowly.
+        check: What is looked at before training: `"paths"` (every file is there), `"headers"` (it begins as an image
+            should, and is not too large), `"pixels"` (default; it can be decoded, which takes about as long as an epoch
+            of reading). The dearer ones include the others. A file that cannot be decoded ends training where nobody
+            has looked before. Files whose headers are unknown are decoded more slowly.
         skip_bad: What happens to rows that cannot be used: False (default) for an error that names the first one, True
             to leave them out, or a path: they are left out and listed there.
         cache: Where to keep the decoded images: `"memory"`, a folder, `"auto"` (in memory if they take less than a

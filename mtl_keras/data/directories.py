@@ -24,7 +24,7 @@ def from_directory(
     task: str = "label",
     image_size: int | tuple[int, int] | ImageFormat = 128,
     splits: Splits | None = None,
-    check: str = "headers",
+    check: str = "pixels",
     skip_bad: bool | str | PathLike[str] = False,
     cache: str | PathLike[str] | None = None,
     seed: int = 0,

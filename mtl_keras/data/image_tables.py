@@ -95,6 +95,7 @@ class Reading:
             kinds[task], encoded[task], values = column.fit(ids == NAMES.index("train"))
             if values:
                 unseen[task] = dict(values.most_common(UNSEEN_SHOWN))
+                _check_seen(task, column, kinds[task].known(encoded[task]), ids, unseen[task])
         codes = table.column(self.image).codes
         examples = {
             name: images.examples(
@@ -115,6 +116,14 @@ def _check_labelled(task: str, column: LabelColumn, ids: np.ndarray) -> None:
             expected = f"a label of task {task!r} in every split that has rows"
             do = "label some, divide the rows in another way, or leave the task out"
             raise ValueError(message(expected, do, **column.place, split=split, labels=0))
+
+
+def _check_seen(task: str, column: LabelColumn, known: np.ndarray, ids: np.ndarray, unseen: dict[str, int]) -> None:
+    for index, split in enumerate(NAMES):
+        if (ids == index).any() and not known[ids == index].any():
+            expected = f"a label of task {task!r} that training has seen in every split that has rows"
+            do = "label more, divide the rows in another way, or leave the task out"
+            raise ValueError(message(expected, do, **column.place, split=split, unseen=unseen))
 
 
 class _Images:

@@ -272,12 +272,13 @@ KINDS: dict[str, type[LabelKind]] = {
 }
 
 
-def kind_named(task: str, name: str) -> type[LabelKind]:
+def kind_named(name: str, task: str | None = None) -> type[LabelKind]:
     """The class behind a kind's name.
 
     Raises:
         ValueError: There is no such kind.
     """
     if name not in KINDS:
-        raise ValueError(message(f"a kind among {list(KINDS)} for task {task!r}", "choose one", kind=name))
+        of_task = "" if task is None else f" for task {task!r}"
+        raise ValueError(message(f"a kind among {list(KINDS)}{of_task}", "choose one", kind=name))
     return KINDS[name]

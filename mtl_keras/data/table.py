@@ -107,6 +107,8 @@ def read_table(
         raise ValueError(message("a CSV file", "check the path", file=fspath(path)))
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
         raise ValueError(message("one character as the delimiter", "pass ',', ';' or '\\t'", delimiter=delimiter))
+    if not isinstance(encoding, str):
+        raise ValueError(message("the name of an encoding", "pass 'utf-8'", encoding=encoding))
     try:
         # utf-8-sig is UTF-8 that may begin with a byte order mark
         with path.open(encoding="utf-8-sig" if _is_utf8(encoding) else encoding, newline="") as lines:

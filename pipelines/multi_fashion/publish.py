@@ -9,11 +9,11 @@ import shutil
 from pathlib import Path
 
 from mtl_keras.export import Manifest
+from pipelines.publish import put_measured
 
 ROOT = Path(__file__).parents[2]
 EXAMPLE = ROOT / "savedmodels" / "multi_fashion" / "example"
 KEPT = ("model.tflite", "report.md", "predictions.png", "training.png")
-BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 def publish(version: Path, example: Path = EXAMPLE, readme: Path = ROOT / "README.md") -> None:
@@ -26,16 +26,7 @@ def publish(version: Path, example: Path = EXAMPLE, readme: Path = ROOT / "READM
         shutil.copy2(version / name, example / name)
     manifest.files = {name: manifest.files[name] for name in KEPT}
     manifest.write(example)
-    before, _, rest = readme.read_text(encoding="utf-8").partition(BEGIN)
-    _, _, after = rest.partition(END)
-    readme.write_text(f"{before}{BEGIN}\n\n{measured(version)}\n\n{END}{after}", encoding="utf-8")
-
-
-def measured(version: Path) -> str:
-    """The first line and the tables of a report."""
-    lines = (version / "report.md").read_text(encoding="utf-8").splitlines()
-    end = next(number for number, line in enumerate(lines) if line.startswith("!["))
-    return "\n".join(lines[2:end]).strip()
+    put_measured(version, readme)
 
 
 if __name__ == "__main__":

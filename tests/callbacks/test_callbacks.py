@@ -156,7 +156,19 @@ def test_task_board_writes_what_history_has(tmp_path):
             np.testing.assert_allclose(values, logs[prefix + key], rtol=1e-6)
         if run == "train":
             assert [point.step for point in events.Tensors("batch/loss/a")] == [1, 2]
-    assert board.how_to_open() == f"tensorboard --logdir {tmp_path}"
+
+
+def test_task_board_says_what_to_type(tmp_path, monkeypatch):
+    board = mtl.callbacks.TaskBoard("runs/first")
+    monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))
+    monkeypatch.setattr("shutil.which", lambda command: None)
+    assert board.how_to_open() == "tensorboard --logdir runs/first"
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin" / "tensorboard").touch()
+    monkeypatch.chdir(tmp_path)
+    assert board.how_to_open() == "bin/tensorboard --logdir runs/first"
+    monkeypatch.setattr("shutil.which", lambda command: f"/usr/bin/{command}")
+    assert board.how_to_open() == "tensorboard --logdir runs/first"
 
 
 def test_task_board_shows_the_rate_of_every_part(tmp_path):

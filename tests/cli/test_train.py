@@ -73,7 +73,7 @@ def test_from_a_csv_file_to_a_model_and_back(trained, capsys, monkeypatch):
     }  # fmt: skip
     assert (config["epochs"], config["augment"], config["skip_bad"], config["trunk"]) == (2, ["flip"], True, "small")
     # the saved configuration is the whole run: the same numbers come out of it
-    monkeypatch.setattr("mtl_keras.export.compare_with_single_tasks", lambda model: (None, None))
+    monkeypatch.setattr("mtl_keras.finished_run.compare_with_single_tasks", lambda model: (None, None))
     status, _, _ = run(capsys, "train", "--config", version / "config.yaml")
     assert status == 0
     again = json.loads((trained / "saved" / "2" / "manifest.json").read_text())

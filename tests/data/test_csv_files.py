@@ -140,6 +140,8 @@ def test_bad_images_are_found_before_training(shop, name):
         f"Expected {expected} (below {shop}). Received: file='{file}', row=7, column='photo', value='{name}', "
         "bad_rows=1. Do correct the path or the file, or skip bad rows."
     )
+    with pytest.raises(ValueError, match="row=7, column='photo'"):
+        from_csv(file)  # whatever it is, it is found by default
     source = from_csv(file, check=check, skip_bad=shop / "left_out.csv")
     assert (source.about["rows"], source.about["used"], source.about["left_out"]) == (30, 29, 1)
     assert sum(source.sizes.values()) == 29
@@ -227,7 +229,10 @@ def test_what_is_wrong_with_a_whole_file_is_named(shop, tmp_path):
     refused("Expected a check among ['paths', 'headers', 'pixels']. Received: check='all'.", check="all")
     refused("Expected a folder with the files. Received: root=", root=tmp_path / "none")
     refused("Expected an image size of 1 to 8192 pixels a side. Received: height=0.", image_size=0)
-    refused("Expected a kind among", tasks={"colour": "klass"})
+    refused(
+        "Expected a kind among ['class', 'multilabel', 'number', 'ordinal']. Received: kind='klass'. Do choose one.",
+        tasks={"colour": "klass"},
+    )
     few = tmp_path / "few.csv"
     few.write_text("photo,colour,part\nphotos/00.jpg,red,train\nphotos/01.png,blue,train\nphotos/02.jpg,,val\n")
     refused(
@@ -239,6 +244,16 @@ def test_what_is_wrong_with_a_whole_file_is_named(shop, tmp_path):
     )
     few.write_text("photo,colour,part\nphotos/00.jpg,red,train\nphotos/01.png,red,train\n")
     refused("Expected at least two different labels in the training split.", file=few, root=shop, tasks=["colour"])
+    rows = ["photos/00.jpg,red,train", "photos/01.png,blue,train", "photos/02.jpg,mauve,val"]
+    few.write_text("\n".join(["photo,colour,part", *rows]))
+    refused(
+        "Expected a label of task 'colour' that training has seen in every split that has rows. "
+        f"Received: file='{few}', column='colour', split='val', unseen={{'mauve': 1}}. "
+        "Do label more, divide the rows in another way, or leave the task out.",
+        file=few,
+        root=shop,
+        tasks=["colour"],
+    )
     few.write_text("photo,colour,part\nphotos/none.jpg,red,train\n")
     refused("Expected a file that exists", file=few, root=shop, tasks=["colour"], skip_bad=True)
 

@@ -105,6 +105,8 @@ def test_problems_name_file_row_and_what_to_do(tmp_path):
     refused(tmp_path, HEADER, "text in the encoding 'utf-99'", encoding="utf-99")
     with pytest.raises(ValueError, match=r"Expected a CSV file\. Received: file='.*none.csv'"):
         read_table(tmp_path / "none.csv")
+    with pytest.raises(ValueError, match=r"Expected the name of an encoding\. Received: encoding=None\."):
+        read_table(written(tmp_path, HEADER), encoding=None)
     with pytest.raises(ValueError, match="one character as the delimiter"):
         read_table(written(tmp_path, HEADER), delimiter="||")
 

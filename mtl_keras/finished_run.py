@@ -1,0 +1,82 @@
+"""What a training run leaves behind: one version folder with the exports, pictures and the report."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from os import PathLike
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from mtl_keras.analysis import RunReport, draw_predictions, draw_training, results_table, score_logs
+from mtl_keras.export import compare_with_single_tasks, write_version
+
+
+@dataclass(frozen=True)
+class FinishedRun:
+    """A trained model and what was seen of it. `write` is the last step of `mtl-keras train` and of every pipeline.
+
+    Attributes:
+        title: Heading of the report.
+        model: The trained MultiTaskModel.
+        history: Values per epoch by log key, as `fit` gives them.
+        seconds: How long training took.
+        logs: What `evaluate` gave on held-out examples, by log key.
+        examples: A few held-out ones as one batch, `(x, {task: y})` or `(x, {task: y}, {task: weight})`: they are in
+            the picture, and the exports are compared on them.
+        before: What was done to the inputs, as for `export.write_version`.
+        settings: `{option: value}`, for the report.
+        reference: Errors of a baseline, as for `overall_score`, default none.
+        note: Markdown below the results, default none.
+        sections: More sections of the report, `{heading: Markdown}`.
+        grey: As for `draw_images`.
+    """
+
+    title: str
+    model: Any
+    history: Mapping[str, Sequence[float]]
+    seconds: float
+    logs: Mapping[str, float]
+    examples: Sequence[Any]
+    before: Mapping[str, Any] | None
+    settings: Mapping[str, Any]
+    reference: Mapping[str, float] | None = None
+    note: str = ""
+    sections: Mapping[str, str] = field(default_factory=dict)
+    grey: str = "gray"
+
+    def write(self, output: str | PathLike[str], extras: Callable[[Path], None] | None = None) -> Path:
+        """Export, compare every output with the Keras model, draw, report, and print the results.
+
+        Args:
+            output: Folder of the versions; the next free number is taken.
+            extras: Called with the folder before it gets its name, to add files.
+
+        Returns:
+            The version folder.
+        """
+        images, labels, weights = (*self.examples, None)[:3]
+        found, overall = score_logs(self.model, self.logs, self.reference)
+        print("Exporting, and comparing every output with the Keras model ...")
+        results = results_table(found, overall, *compare_with_single_tasks(self.model))
+        results += f"\n\n{self.note}" if self.note else ""
+
+        def add(folder: Path, manifest: Any) -> None:
+            draw_predictions(folder / "predictions.png", self.model, images, labels, weights, grey=self.grey)
+            metrics = {plan.name: plan.best[0] for plan in self.model.plan.tasks}
+            draw_training(folder / "training.png", self.history, metrics)
+            if extras is not None:
+                extras(folder)
+            report = RunReport(self.title, results, self.history, self.seconds, self.settings, self.sections)
+            report.write(folder / "report.md", manifest)
+
+        version = write_version(
+            self.model,
+            output,
+            before=self.before,
+            inputs=np.asarray(images),
+            metrics={**self.logs, "overall": float("nan") if overall is None else overall},
+            extras=add,
+        )
+        print(f"\n{results}\n\nWritten to {version}: {', '.join(sorted(path.name for path in version.iterdir()))}")
+        return version

@@ -1,0 +1,9 @@
+"""`python -m pipelines.clothing`: see --help."""
+
+from mtl_keras.quiet import import_tensorflow
+
+if __name__ == "__main__":
+    import_tensorflow()
+    from pipelines.clothing.pipeline import main
+
+    main()

@@ -1,0 +1,47 @@
+"""The command line that all pipelines share."""
+
+import argparse
+from collections.abc import Iterable
+from pathlib import Path
+
+import mtl_keras as mtl
+from mtl_keras import distribute
+
+
+def parser(name: str, description: str, trunks: Iterable[str], epochs: int, batch_size: int) -> argparse.ArgumentParser:
+    """The options of every pipeline; a pipeline adds those on its own data.
+
+    Args:
+        name: The pipeline's folder.
+        description: What it does.
+        trunks: Names of its trunks, the default first.
+        epochs, batch_size: Their defaults.
+    """
+    made = argparse.ArgumentParser(
+        prog=f"python -m pipelines.{name}",
+        description=description,
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add, trunks = made.add_argument, list(trunks)
+    methods, scopes = mtl.weightings.names(), ["parameters", "features", "last_layer"]
+    add("--epochs", type=positive, default=epochs, help="passes over the training examples")
+    add("--batch-size", type=positive, default=batch_size, help="examples per step")
+    add("--learning-rate", type=float, default=1e-3, help="of Adam")
+    add("--weighting", default="equal", choices=methods, metavar="NAME", help="see mtl-keras list weightings")
+    add("--scope", default="features", choices=scopes, help="what gradient methods take gradients of")
+    add("--trunk", default=trunks[0], choices=trunks, help="layers that all tasks share")
+    add("--seed", type=int, default=0, help="of everything that is random")
+    add("--output", type=Path, default=Path("savedmodels") / name, help="folder of the versions")
+    add("--runs", type=Path, default=Path("runs"), help="folder of the TensorBoard logs")
+    add("--strategy", default="auto", choices=distribute.NAMES, help="devices to train on")
+    precisions = ["float32", "mixed_float16", "mixed_bfloat16"]
+    add("--precision", default="float32", choices=precisions, help="what layers compute in")
+    return made
+
+
+def positive(text: str) -> int:
+    """A whole number of at least 1."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {value}")
+    return value

@@ -37,7 +37,7 @@ class ImageDecoder:
 
     def plans(self, headers: Iterable[ImageHeader | None]) -> np.ndarray:
         """How each file is read: uint8 [N, 2], a decoder and an EXIF orientation; Pillow reads what has no header."""
-        return np.array([self._plan(header) for header in headers], np.uint8).reshape(-1, 2)
+        return np.fromiter((part for header in headers for part in self._plan(header)), np.uint8).reshape(-1, 2)
 
     def _plan(self, header: ImageHeader | None) -> tuple[int, int]:
         if header is None or not header.plain:

@@ -1,7 +1,7 @@
 """Examples whose images lie in files, and the checks that these files have to pass."""
 
 import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from mtl_keras.data.decoding import ImageDecoder
 from mtl_keras.data.examples import Example, IndexedExamples
-from mtl_keras.data.paths import FoundFile
+from mtl_keras.data.paths import FoundFiles
 from mtl_keras.data.pixel_store import PixelStore
 from mtl_keras.errors import message
 from mtl_keras.images import MAX_PIXELS, ImageHeader, UnreadableImage, read_header, read_pixels
@@ -29,12 +29,10 @@ class ImageFiles:
         headers: Their headers, None for those that Pillow shall read.
     """
 
-    def __init__(
-        self, root: str, files: Sequence[FoundFile], decoder: ImageDecoder, headers: Sequence[ImageHeader | None]
-    ):
+    def __init__(self, root: str, files: FoundFiles, decoder: ImageDecoder, headers: Iterable[ImageHeader | None]):
         self.root, self.files, self.decoder = root, files, decoder
         with tf.device("CPU:0"):
-            self._paths = tf.constant([file.path for file in files], tf.string)
+            self._paths = tf.constant(files.paths, tf.string, shape=(len(files),))
             self._plans = tf.constant(decoder.plans(headers))
 
     def __len__(self) -> int:
@@ -50,7 +48,7 @@ class ImageFiles:
 
     def why_not(self, error: str) -> tuple[str, str] | None:
         """The first file that cannot be read now and what was expected, given the error that reading one raised."""
-        paths = [f"{self.root}/{file.path}" for file in self.files]
+        paths = [f"{self.root}/{path}" for path in self.files.paths]
         # an error in opening a file names it, one in decoding does not
         for index in [i for i, path in enumerate(paths) if path in error] or range(len(paths)):
             try:
@@ -62,7 +60,8 @@ class ImageFiles:
 
     def key(self) -> list[object]:
         """What the decoded images depend on."""
-        return [self.decoder.format, [(file.path, file.size, file.modified) for file in self.files]]
+        files = self.files
+        return [self.decoder.format, list(zip(files.paths, files.sizes.tolist(), files.modified.tolist(), strict=True))]
 
 
 class FileExamples(IndexedExamples):
@@ -146,16 +145,15 @@ class StoredExamples(IndexedExamples):
 
 
 def read_headers(
-    root: str, files: Iterable[FoundFile], max_pixels: int = MAX_PIXELS, progress: Progress | None = None
+    root: str, files: FoundFiles, max_pixels: int = MAX_PIXELS, progress: Progress | None = None
 ) -> list[ImageHeader | str]:
     """The header of every file, or what was expected instead; a file that is known to be wrong is not opened."""
-    files = list(files)
     found: list[ImageHeader | str] = []
-    for number, file in enumerate(files):
+    for index, path in enumerate(files.paths):
         if progress is not None:
-            progress("headers", number, len(files))
+            progress("headers", index, len(files))
         try:
-            found.append(file.wrong or read_header(f"{root}/{file.path}", max_pixels))
+            found.append(files.wrong.get(index) or read_header(f"{root}/{path}", max_pixels))
         except UnreadableImage as error:
             found.append(error.expected)
     return found
@@ -196,7 +194,7 @@ def decode_all(files: ImageFiles, store: PixelStore | None = None, progress: Pro
 def _reason(files: ImageFiles, index: int, error: Exception) -> str:
     """Pillow says better what is wrong with a file; what it can read after all is wrong all the same."""
     try:
-        read_pixels(f"{files.root}/{files.files[index].path}")
+        read_pixels(f"{files.root}/{files.files.paths[index]}")
     except UnreadableImage as unreadable:
         return unreadable.expected
     return f"an image file that TensorFlow decodes ({str(error).splitlines()[0][-120:]})"

@@ -76,12 +76,14 @@ class Reading:
             problems.refuse()
         elif not isinstance(self.skip_bad, bool):
             problems.write(self.skip_bad)
+        about = _about(table, problems, fspath(self.root))
         keep = ~np.isin(table.rows, problems.rows)
         if not keep.any():
             problems.refuse()
-        kept = table.chosen(keep)
-        read = {task: column.chosen(keep) for task, column in labels.items()}
-        return self._source(kept, read, images, _about(table, problems, fspath(self.root)))
+        if not keep.all():
+            table = table.chosen(keep)
+            labels = {task: column.chosen(keep) for task, column in labels.items()}
+        return self._source(table, labels, images, about)
 
     def _source(
         self, table: Table, labels: Mapping[str, LabelColumn], images: "_Images", about: dict[str, Any]
@@ -141,23 +143,23 @@ class _Images:
         self, problems: Problems, check: str, cache: str | PathLike[str] | None, progress: Progress | None
     ) -> None:
         found = self.root.find_all(self.column.texts)
-        headers: list[ImageHeader | str | None] = [file.wrong or None for file in found]
+        headers: list[ImageHeader | str | None] = [None] * len(found)
+        for code, expected in found.wrong.items():
+            headers[code] = expected
         if check != "paths":
             headers = list(read_headers(self.root.folder, found, progress=progress))
         wrong = {code: header for code, header in enumerate(headers) if isinstance(header, str)}
-        good = [code for code in range(len(found)) if code not in wrong]
+        good = np.setdiff1d(np.arange(len(found)), list(wrong))
         self.index_of[good] = np.arange(len(good))
-        self.files = ImageFiles(
-            self.root.folder,
-            [found[code] for code in good],
-            self.decoder,
-            [header if isinstance(header, ImageHeader) else None for code in good for header in [headers[code]]],
+        kept = (
+            header if isinstance(header, ImageHeader) else None for header in headers if not isinstance(header, str)
         )
+        self.files = ImageFiles(self.root.folder, found.chosen(good), self.decoder, kept)
         if cache is not None and not (cache == AUTO and len(good) * math.prod(self.decoder.format.shape) > _small()):
             place = MEMORY if cache == AUTO else cache
             self.store = PixelStore(place, len(good), self.decoder.format.shape, self.files.key())
         if check == "pixels":
-            wrong |= {good[index]: text for index, text in decode_all(self.files, self.store, progress).items()}
+            wrong |= {int(good[index]): text for index, text in decode_all(self.files, self.store, progress).items()}
         for index in np.flatnonzero(np.isin(self.column.codes, list(wrong))).tolist():
             code = int(self.column.codes[index])
             problems.add(
@@ -180,8 +182,9 @@ class _Images:
 
 def _in_several(files: np.ndarray, ids: np.ndarray) -> int:
     """How many files have rows in more than one split."""
-    pairs = np.unique(np.stack([files, ids]), axis=1)
-    return int((np.unique(pairs[0], return_counts=True)[1] > 1).sum())
+    seen = np.zeros((len(NAMES), files.max(initial=-1) + 1), bool)
+    seen[ids, files] = True
+    return int((seen.sum(axis=0) > 1).sum())
 
 
 def _small() -> float:

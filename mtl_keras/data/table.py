@@ -127,24 +127,36 @@ def _collect(
     rows: Iterator[tuple[int, list[str]]], header: list[str], wanted: dict[str, int], problems: Problems
 ) -> Table:
     numbers = array("i")
-    texts: dict[str, dict[str, int]] = {name: {} for name in wanted}
+    texts = {name: _Codes() for name in wanted}
     codes = {name: array("i") for name in wanted}
-    parts = [(wanted[name], texts[name], codes[name]) for name in wanted]
     width = len(header)
-    for number, cells in rows:
-        if len(cells) != width:
-            problems.add(
-                Problem(number, "", f"{len(cells)} cells", f"{width} cells in every row, as in the header", _QUOTES)
-            )
-            continue
-        numbers.append(number)
-        for index, known, column in parts:
-            column.append(known.setdefault(cells[index], len(known)))
+    while chunk := list(itertools.islice(rows, _CHUNK)):
+        whole = []
+        for number, cells in chunk:
+            if len(cells) == width:
+                numbers.append(number)
+                whole.append(cells)
+            else:
+                expected = f"{width} cells in every row, as in the header"
+                problems.add(Problem(number, "", f"{len(cells)} cells", expected, _QUOTES))
+        for name, index in wanted.items():
+            codes[name].extend(map(texts[name].__getitem__, [cells[index] for cells in whole]))
     read = len(numbers) + len(problems)
     if not read:
         raise ValueError(message("rows below the header", "give a CSV file with examples", file=problems.file, rows=0))
     made = {name: TableColumn(name, list(texts[name]), np.frombuffer(codes[name], np.int32).copy()) for name in wanted}
     return Table(problems.file, header, made, np.frombuffer(numbers, np.int32).copy(), read)
+
+
+_CHUNK = 256  # rows sorted into columns at once: so few that their lists set off no garbage collection
+
+
+class _Codes(dict[str, int]):
+    """A number for every text, in the order in which they first occur."""
+
+    def __missing__(self, text: str) -> int:
+        self[text] = code = len(self)
+        return code
 
 
 _WELL_QUOTED = "cells of a usual length, with quotation marks in pairs around a whole cell"

@@ -53,11 +53,12 @@ def test_the_example_is_as_accurate_as_it_says(tmp_path):
         assert np.mean(right) >= 0.80
 
 
-def test_the_guide_to_models_runs_and_prints_what_it_says(tmp_path, monkeypatch, capsys):
+@pytest.mark.parametrize(("guide", "count"), [("models", 4), ("weightings", 2)])
+def test_a_guide_runs_and_prints_what_it_says(guide, count, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    guide = (tiny.ROOT / "docs" / "models.md").read_text(encoding="utf-8")
-    code = "\n".join(re.findall(r"```python\n(.*?)```", guide, re.DOTALL))
-    exec(compile(code, "models.md", "exec"), {})
+    text = (tiny.ROOT / "docs" / f"{guide}.md").read_text(encoding="utf-8")
+    code = "\n".join(re.findall(r"```python\n(.*?)```", text, re.DOTALL))
+    exec(compile(code, f"{guide}.md", "exec"), {})
     said = re.findall(r"^print\(.*\)  # (.*)$", code, re.MULTILINE)
-    assert len(said) == 4
+    assert len(said) == count
     assert capsys.readouterr().out.splitlines()[: len(said)] == said

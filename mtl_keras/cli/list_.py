@@ -8,6 +8,13 @@ import typer
 from mtl_keras.cli.tables import print_table
 from mtl_keras.quiet import import_tensorflow
 
+# attribute of a weighting that asks for something, and its name in the table
+_NEEDS = {
+    "second_forward": "second forward pass",
+    "cross_gramian": "batches in two halves",
+    "validation_batches": "weighting_data",
+}
+
 
 class Kind(enum.StrEnum):
     """The registries that can be listed."""
@@ -26,9 +33,9 @@ def list_(kind: Annotated[Kind, typer.Argument(help="Which of them.")]) -> None:
     package = importlib.import_module(f"mtl_keras.{kind.value}")
     registry = importlib.import_module(f"{package.__name__}.base").registry
     if kind is Kind.weightings:
-        columns = ["name", "reads", "state", "cost of a step", "paper"]
+        columns = ["name", "needs", "state", "cost of a step", "paper"]
         methods = {name: registry.get(name) for name in registry.names()}
-        print_table(columns, [[n, m.reads, _state(m), m.cost, m.paper] for n, m in methods.items()])
+        print_table(columns, [[n, _needs(m), _state(m), m.cost, m.paper] for n, m in methods.items()])
         return
     classes = {name: registry.cls(name) for name in registry.names()}
     print_table(["name", "class", "what it is"], [[n, c.__name__, _first_line(c)] for n, c in classes.items()])
@@ -36,6 +43,19 @@ def list_(kind: Annotated[Kind, typer.Argument(help="Which of them.")]) -> None:
 
 def _first_line(cls: type) -> str:
     return (cls.__doc__ or "").split("\n\n")[0].replace("\n    ", " ")
+
+
+def _needs(method: Any) -> str:
+    """What the step has to give the method; of a wrapper, what the method inside needs by default."""
+    needs = [] if method.reads == "losses" else [method.reads.capitalize()]
+    if method.positive_losses:
+        needs.append("losses above 0")
+    elif method.needs_losses:
+        needs.append("losses")
+    for attribute, need in _NEEDS.items():
+        if getattr(method, attribute):
+            needs.append(need)
+    return ", ".join(needs)
 
 
 def _state(method: Any) -> str:

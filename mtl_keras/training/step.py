@@ -13,6 +13,7 @@ from mtl_keras.training.gradient_step import gradient_step
 from mtl_keras.training.hold import hold_absent
 from mtl_keras.training.look_ahead import LookAhead
 from mtl_keras.training.measure import Measured, measure
+from mtl_keras.training.overflow import Overflow
 from mtl_keras.training.second_look import SecondLook
 from mtl_keras.training.step_plan import StepPlan
 
@@ -31,6 +32,7 @@ def train_step(
     """
     hold = hold_absent(model, plan, y, sample_weight)
     examples, sample_weight = _counted(plan, x, sample_weight, real)
+    overflow = Overflow(model.optimizer, plan.weighting)
     if plan.weighting.validation_batches:
         of_others = (*other[:2], _counted(plan, other[0], other[2], real)[1])
         ahead = LookAhead(model, plan, (x, y, sample_weight), of_others)
@@ -46,6 +48,7 @@ def train_step(
     hold.release(measured.present)
     if second_look is not None:
         plan.weighting.after_step(measured.losses, second_look.measure().losses, measured.present)
+    weights = overflow.undo([gradient for gradient, _ in moved], weights)
     _track(plan, measured, forward, measured.scale * tf.cast(weights, tf.float32), added, examples)
 
 

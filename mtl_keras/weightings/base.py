@@ -13,6 +13,7 @@ A weighting knows no model, no tape and no strategy. The training step gives it 
 | `validation_batches` | it wants `look_ahead(gains_of, present)` before every step, see `AutoLambda` |
 """
 
+import warnings
 from dataclasses import dataclass
 from typing import Any
 
@@ -120,9 +121,14 @@ class Weighting(keras.layers.Layer):
             aggregation="none" if trainable else "only_first_replica",
         )
 
+    @property
+    def own_variables(self) -> list[keras.Variable]:
+        """The state, without that of weightings inside."""
+        return list(self.variables)
+
     def reset(self) -> None:
         """Return every state variable to its first value, as if newly made."""
-        for variable in self.variables:
+        for variable in self.own_variables:
             variable.assign(self._initial[variable.name])
 
     # -- what training asks --------------------------------------------------------------------------------------
@@ -189,6 +195,31 @@ class Weighting(keras.layers.Layer):
 
     # -- saving --------------------------------------------------------------------------------------------------
 
+    def save_own_variables(self, store: Any) -> None:
+        """Under names that no other method uses, so that none takes this one's state for its own."""
+        for key, variable in self._own_state().items():
+            store[key] = keras.ops.convert_to_numpy(variable)
+
+    def load_own_variables(self, store: Any) -> None:
+        """The state that was saved; of another method or of other tasks, a warning and the state of a new one."""
+        own = self._own_state()
+        saved = {key: np.asarray(store[key]) for key in own if key in store.keys()}  # noqa: SIM118
+        if all(key in saved and saved[key].shape == tuple(variable.shape) for key, variable in own.items()):
+            for key, variable in own.items():
+                variable.assign(saved[key])
+            return
+        self.reset()
+        text = message(
+            f"the state of weighting {self.name!r} for {len(self.tasks)} tasks",
+            "load weights that were saved with this weighting, or go on: it begins afresh",
+            saved=sorted(store.keys()) or "another weighting's",
+        )
+        warnings.warn(text, stacklevel=2)
+
+    def _own_state(self) -> dict[str, keras.Variable]:
+        method = self.registered_name or type(self).__name__
+        return {f"{method}.{variable.name}": variable for variable in self.own_variables}
+
     def get_config(self) -> dict[str, Any]:
         """Constructor arguments; subclasses add theirs to this."""
         return {"name": self.name}
@@ -238,7 +269,7 @@ class GradientWeighting(Weighting):
 
     reads = "gramian"
     scopes: tuple[str, ...] = SCOPES
-    cost = "features: one backward; parameters: K trunk backwards"
+    cost = "features, last_layer: one backward; parameters: K trunk backwards"
 
     def call(self, losses: tf.Tensor, gramian: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
         """Weights from the global Gramian.

@@ -38,6 +38,7 @@ class MoDo(GradientWeighting):
 
     cross_gramian = True
     scopes = ("parameters", "last_layer")  # halves of a batch have no features in common
+    cost = "last_layer: one backward; parameters: 2K trunk backwards"
     paper = "Chen et al., Three-Way Trade-Off in Multi-Objective Learning, NeurIPS 2023"
 
     def __init__(self, gamma: float = 1e-3, rho: float = 0.1, name: str | None = None, **kwargs: Any):

@@ -41,6 +41,7 @@ class SDMGrad(GradientWeighting):
 
     cross_gramian = True
     scopes = ("parameters", "last_layer")  # halves of a batch have no features in common
+    cost = "last_layer: one backward; parameters: 2K trunk backwards"
     paper = "Xiao et al., Direction-oriented Multi-objective Learning, NeurIPS 2023"
 
     def __init__(

@@ -56,11 +56,13 @@ class Wrapper(Weighting):
         for inner in self.inners:
             inner.bind(list(self.tasks), gradient_size=self.gradient_size)
 
-    def reset(self) -> None:
+    @property
+    def own_variables(self) -> list[keras.Variable]:
         inside = {id(variable) for inner in self.inners for variable in inner.variables}
-        for variable in self.variables:
-            if id(variable) not in inside:
-                variable.assign(self._initial[variable.name])
+        return [variable for variable in self.variables if id(variable) not in inside]
+
+    def reset(self) -> None:
+        super().reset()
         for inner in self.inners:
             inner.reset()
 

@@ -52,6 +52,18 @@ def test_list_tells_what_a_weighting_keeps(capsys):
     assert "Kendall" in rows["uncertainty"]
 
 
+def test_list_tells_what_a_weighting_needs(capsys):
+    _, out, _ = run(capsys, "list", "weightings")
+    begin, end = (out.splitlines()[0].index(column) for column in ("needs", "state"))
+    needs = {line.split()[0]: line[begin:end].strip() for line in out.splitlines()[1:]}
+    assert needs["equal"] == "losses"
+    assert needs["nash_mtl"] == "Gramian"
+    assert needs["graddrop"] == "Jacobian"
+    assert needs["famo"] == "losses above 0, second forward pass"
+    assert needs["modo"] == "Gramian, batches in two halves"
+    assert needs["auto_lambda"] == "losses, weighting_data"
+
+
 def test_inspect_counts_shared_and_task_parameters(capsys, saved):
     model, folder, _ = saved
     status, out, _ = run(capsys, "inspect", folder / "model.keras")

@@ -13,7 +13,13 @@ from mtl_keras.weightings import solvers
 FEW = [(2, 4), (3, 4), (4, 4), (5, 12), (6, 4), (6, 30)]
 ALL = [(2, 4), (3, 40), (4, 9), (5, 4), (6, 13), (7, 7), (8, 4), (9, 200), (10, 4), (10, 25), (40, 4), (40, 100)]
 CASES = list(families(2, 4))
+GRAMIAN_METHODS = ("mgda", "cagrad", "upgrad", "dual_proj", "nash_mtl", "fairgrad", "imtlg", "con_fig", "aligned_mtl")
 every_case = pytest.mark.parametrize("case", CASES)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """In the place of the one for all tests: clearing the session makes TensorFlow optimise every graph anew."""
 
 
 def matrices(case, sizes, seeds=1):

@@ -31,7 +31,12 @@ jacobians = hnp.arrays(
     st.tuples(st.integers(2, 7), st.integers(4, 8)),
     elements=st.one_of(st.sampled_from([-1.0, 0.0, 1.0]), st.floats(-10, 10, allow_subnormal=False)),
 ).filter(lambda rows: (np.linalg.norm(rows, axis=1) > 1e-3).all())
-found_by_hypothesis = hypothesis.settings(max_examples=60, deadline=None, derandomize=True, database=None)
+found_by_hypothesis = hypothesis.settings(max_examples=25, deadline=None, derandomize=True, database=None)
+
+
+@pytest.fixture(autouse=True)
+def _seeded():
+    """In the place of the one for all tests: clearing the session makes TensorFlow optimise every graph anew."""
 
 
 def independent(jacobian, limit=1e-3):
@@ -93,13 +98,12 @@ def test_krum_and_sums_may_harm():
 
 @every_method
 @found_by_hypothesis
-@hypothesis.given(jacobian=jacobians, random=st.randoms(use_true_random=False))
-def test_order_and_basis_do_not_matter(name, jacobian, random):
+@hypothesis.given(jacobian=jacobians, seed=st.integers(0, 999))
+def test_order_and_basis_do_not_matter(name, jacobian, seed):
     hypothesis.assume(independent(jacobian))
-    order = random.sample(range(len(jacobian)), len(jacobian))
-    promises.assert_order_does_not_matter(name, jacobian, order)
-    width = jacobian.shape[1]
-    rotation = np.linalg.qr(np.random.default_rng(random.randrange(1000)).normal(size=(width, width)))[0]
+    rng = np.random.default_rng(seed)
+    promises.assert_order_does_not_matter(name, jacobian, rng.permutation(len(jacobian)))
+    rotation = np.linalg.qr(rng.normal(size=(jacobian.shape[1], jacobian.shape[1])))[0]
     promises.assert_basis_does_not_matter(name, jacobian, rotation)
 
 
@@ -227,9 +231,7 @@ def test_without_conflict_projections_change_nothing():
 def test_aligned_mtl_makes_orthogonal_gradients_of_one_length():
     """What is added to the update by each task's preference: orthogonal vectors as long as the weakest component."""
     jacobian = families(4, 9)["random"]
-    parts = []
-    for unit in np.eye(4):
-        parts.append(weightings.AlignedMTL(preference=list(unit)).combine(jacobian).numpy())
+    parts = [weightings.AlignedMTL(preference=list(unit)).combine(jacobian).numpy() for unit in np.eye(4)]
     weakest = np.linalg.svd(jacobian, compute_uv=False)[-1]
     np.testing.assert_allclose(np.array(parts) @ np.array(parts).T, weakest**2 * np.eye(4), atol=1e-9)
 

@@ -8,6 +8,8 @@ RIDGE = 1e-12
 # slopes that count as 0, as a part of the largest number in the problem
 SETTLED = 2e-14
 MOST_STEPS = 150
+# a difference between rows of the matrix that is rounding
+EQUAL = 1e-12
 
 
 def nonnegative_minimum(matrix: tf.Tensor, linear: tf.Tensor, start: tf.Tensor | None = None) -> tf.Tensor:
@@ -57,7 +59,20 @@ def nonnegative_minimum(matrix: tf.Tensor, linear: tf.Tensor, start: tf.Tensor |
 
     points = tf.zeros_like(linear) if start is None else start
     held = tf.zeros_like(points, tf.bool)
-    return tf.while_loop(going_on, step, (tf.constant(0), points, held, *free_and_slopes(points, held)))[1]
+    points = tf.while_loop(going_on, step, (tf.constant(0), points, held, *free_and_slopes(points, held)))[1]
+    return _shared_among_equals(matrix, linear, points)
+
+
+def _shared_among_equals(matrix: tf.Tensor, linear: tf.Tensor, points: tf.Tensor) -> tf.Tensor:
+    """The same sums [N, K], but in equal parts among coordinates with equal rows of the matrix and equal b.
+
+    Newton's systems tell such coordinates apart by rounding alone, enlarged by what the ridge is small.
+    """
+    rows = tf.reduce_max(tf.abs(matrix[:, None, :] - matrix[None, :, :]), -1) <= EQUAL
+    allowed = EQUAL * tf.reduce_max(tf.abs(linear), -1)[:, None, None]
+    sides = tf.abs(linear[:, :, None] - linear[:, None, :]) <= allowed
+    equals = tf.cast(rows & sides, points.dtype)
+    return tf.linalg.matvec(equals, points) / tf.reduce_sum(equals, -1)
 
 
 def _newton(matrix: tf.Tensor, free: tf.Tensor, slopes: tf.Tensor) -> tf.Tensor:

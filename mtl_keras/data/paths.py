@@ -40,7 +40,9 @@ class FoundFiles:
         return len(self.paths)
 
     def chosen(self, which: np.ndarray) -> "FoundFiles":
-        """Those with these indices, none of which is wrong."""
+        """Those with these indices, in order, none of which is wrong."""
+        if len(which) == len(self):
+            return self  # nothing to copy
         return FoundFiles([self.paths[index] for index in which], self.sizes[which], self.modified[which], {})
 
 

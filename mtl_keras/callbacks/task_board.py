@@ -55,7 +55,7 @@ class TaskBoard(WatchGradients):
         command = "tensorboard"
         beside = Path(sys.executable).parent / command
         if not shutil.which(command) and beside.exists():
-            command = os.path.relpath(beside)
+            command = min(os.path.relpath(beside), str(beside), key=len)
         return f"{command} --logdir {self.log_dir}"
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:

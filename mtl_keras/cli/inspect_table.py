@@ -111,12 +111,23 @@ def _print_command(path: Path, root: Path | None, image: str, columns: Sequence[
     words = ["mtl-keras", "train", "--csv", str(path), "--image", image]
     if root is not None:
         words += ["--root", str(root)]
+    split = next((column.name for column in columns if _names_splits(column)), None)
+    if split is not None:
+        words += ["--split-column", split]
     for column in columns:
-        if column.look.kind in ("class", "multilabel", "number"):
+        if column.name != split and column.look.kind in ("class", "multilabel", "number"):
             plain = "".join(sign if sign.isalnum() and sign.isascii() else "_" for sign in column.name)
             words += ["--task", column.name if NAME.match(column.name) else f"{plain}={column.name}"]
     if "--task" in words:
         print(f"Train on it with: {shlex.join([*words, '--out', f'savedmodels/{path.stem}'])}")
+
+
+def _names_splits(column: Any) -> bool:
+    """Whether every row says train, val or test."""
+    from mtl_keras.data.splits import NAMES, split_names
+
+    found = split_names(list(column.labels))
+    return not column.missing and set(found.tolist()) >= {NAMES.index("train")} and bool((found >= 0).all())
 
 
 def _size(size: tuple[int, int]) -> str:

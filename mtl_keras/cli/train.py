@@ -15,7 +15,10 @@ def train(
     image: Annotated[str | None, _option("Column with the paths of the images.")] = None,
     tasks: Annotated[
         list[str] | None,
-        _option("Task: COLUMN, COLUMN:KIND or NAME=COLUMN:KIND, KIND class, multilabel, number or ordinal.", "--task"),
+        _option(
+            "Task: COLUMN, COLUMN:KIND or NAME=COLUMN:KIND, KIND class, multilabel, number, ordinal or 'low<mid<high'.",
+            "--task",
+        ),
     ] = None,
     out: Annotated[str | None, _option("Folder of the versions; the next free number is taken.")] = None,
     config: Annotated[Path | None, _option("YAML file with the same options; those given here go before.")] = None,

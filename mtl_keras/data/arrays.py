@@ -129,6 +129,9 @@ def encode(
         if values.ndim != 1:
             raise ValueError(message(f"labels [N] for task {task!r} of kind {kind!r}", "reshape", shape=values.shape))
         texts = values.dtype.kind in "OUS"
+        if texts and kind == "ordinal" and names is None:
+            expected = f"the order of the labels of task {task!r}, from lowest to highest"
+            raise ValueError(message(expected, f"pass names={{{task!r}: [...]}}", names=None))
         ids, vocabulary = (_text_ids if texts else _number_ids)(task, values, names, training)
         known = ids < len(vocabulary)
         made: LabelKind = (OrdinalKind if kind == "ordinal" else ClassKind)(tuple(vocabulary))

@@ -18,8 +18,9 @@ class Column:
             kind `"multilabel"`, with the columns' names as labels.
         separator: What stands between the labels in a cell of kind `"multilabel"`, default `|` or `;`, whichever
             occurs. A cell with nothing but a separator has none of the labels; an empty cell is missing.
-        names: The labels that there are, in the order of their ids: for `"ordinal"` from lowest to highest. A label
-            beyond them is a problem. Default those of the training split, sorted.
+        names: The labels that there are, in the order of their ids: for `"ordinal"` from lowest to highest, to be left
+            out only where they are numbers. A label beyond them is a problem. Default those of the training split,
+            sorted.
         missing: Cells that mean "no label", beside empty ones and NaN, e.g. `("?", "unknown")`.
         low, high: Smallest and largest number allowed; what lies beyond is a problem. Default none.
         unit: Name of the numbers' unit, e.g. `"EUR"`.
@@ -32,6 +33,8 @@ class Column:
         ('price', Column(kind='number', columns=('price',), ...))
         >>> Column.parse("face=smiling+hat:multilabel")[1].columns
         ('smiling', 'hat')
+        >>> Column.parse("size:S<M<L")[1].names
+        ('S', 'M', 'L')
     """
 
     kind: str | None = None
@@ -68,7 +71,10 @@ class Column:
 
     @classmethod
     def parse(cls, text: str) -> tuple[str, "Column"]:
-        """Task and column from `[task=]column[+column...][:kind]`, as the command line has it."""
+        """Task and column from `[task=]column[+column...][:kind]`, as the command line has it.
+
+        In place of the kind the labels of an ordinal task may stand in their order, `lowest<...<highest`.
+        """
         name, _, kind = text.rpartition(":") if ":" in text else (text, "", "")
         task, _, columns = name.rpartition("=")
         names = tuple(columns.split("+"))
@@ -76,6 +82,9 @@ class Column:
             raise ValueError(
                 message("a task as 'colour', 'colour:class' or 'task=column:kind'", "correct it", task=text)
             )
+        if "<" in kind:
+            labels = tuple(label.strip() for label in kind.split("<"))
+            return task or names[0], cls(kind="ordinal", columns=names, names=labels)
         several = len(names) > 1
         return task or names[0], cls(kind=kind or ("multilabel" if several else None), columns=names)
 

@@ -52,6 +52,10 @@ def read_labels(task: str, stated: Column, table: Table, problems: Problems) -> 
     plain = _whole_numbers_alike(texts)
     _refuse_unnamed([None if text is None else frozenset((text,)) for text in plain], column, stated, table, problems)
     different = list(dict.fromkeys(text for text in plain if text is not None))
+    if kind == "ordinal" and stated.names is None and any(as_number(text) is None for text in different):
+        expected = f"the order of the labels of task {task!r}, from lowest to highest"
+        do = f"pass names=(...), or on the command line --task '{task}:lowest<...<highest'"
+        raise ValueError(message(expected, do, **place, labels=sorted(different)))
     ids = {text: index for index, text in enumerate(different)}
     codes = np.array([-1 if text is None else ids[text] for text in plain], np.int32)[column.codes]
     return ClassColumn(place, OrdinalKind if kind == "ordinal" else ClassKind, different, codes, stated.names)

@@ -41,6 +41,20 @@ def test_every_column_its_labels_and_the_images(capsys, tmp_path):
     assert min(tf.io.decode_png((tmp_path / "sheet.png").read_bytes()).shape[:2]) > 500
 
 
+def test_the_column_that_names_the_splits_is_used_as_such(capsys, tmp_path):
+    file = write_shop(tmp_path, 12)
+    header, *rows = file.read_text().splitlines()
+    parts = ["train", "validation", "Test", "train"] * 3
+    file.write_text("\n".join([f"{header},part", *map(",".join, zip(rows, parts, strict=True))]))
+    sheet = ["--sheet", tmp_path / "sheet.png"]
+    _, out, _ = run(capsys, "inspect", file, "--root", tmp_path / "photos", *sheet)
+    assert "--split-column part --task colour" in out
+    assert "--task part" not in out
+    file.write_text(file.read_text().replace(",Test", ",tset"))
+    _, out, _ = run(capsys, "inspect", file, "--root", tmp_path / "photos", *sheet)
+    assert "--split-column" not in out
+
+
 def test_a_table_without_images(capsys, tmp_path):
     (tmp_path / "a.csv").write_text("age,note\n31,x\n?,y\n40,z\n")
     status, out, _ = run(capsys, "inspect", tmp_path / "a.csv", "--missing", "?")

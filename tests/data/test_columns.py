@@ -160,10 +160,26 @@ def test_a_label_as_long_as_a_book_is_a_problem():
         problems.refuse()
 
 
+def test_the_order_of_texts_is_never_guessed():
+    with pytest.raises(ValueError, match="Expected ") as error:
+        fitted(["few", "many", "some", ""], kind="ordinal")
+    assert str(error.value) == (
+        "Expected the order of the labels of task 'task', from lowest to highest. Received: file='shop.csv', "
+        "column='task', labels=['few', 'many', 'some']. "
+        "Do pass names=(...), or on the command line --task 'task:lowest<...<highest'."
+    )
+    kind, labels, _, _ = fitted(["10", "9.0", "2", ""], kind="ordinal")
+    assert (kind.names, labels.tolist()) == (("2", "9", "10"), [2, 1, 0, -1])
+
+
 def test_texts_of_the_command_line():
     assert Column.parse("colour") == ("colour", Column(columns=("colour",)))
     assert Column.parse("price:number") == ("price", Column("number", ("price",)))
     assert Column.parse("size=Shirt size:ordinal") == ("size", Column("ordinal", ("Shirt size",)))
+    assert Column.parse("shirt=Shirt size:S < M<L") == (
+        "shirt",
+        Column("ordinal", ("Shirt size",), names=("S", "M", "L")),
+    )
     assert Column.parse("face=hat+smile") == ("face", Column("multilabel", ("hat", "smile")))
     for text in ("", ":class", "colour:", "face=hat+", "=a"):
         with pytest.raises(ValueError, match="Expected a task as 'colour', 'colour:class' or 'task=column:kind'"):

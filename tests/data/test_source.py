@@ -179,6 +179,15 @@ def test_what_is_no_augmentation_is_refused():
     )
 
 
+def test_the_order_of_texts_is_never_guessed():
+    with pytest.raises(ValueError, match="Expected ") as error:
+        mtl.data.from_arrays(np.zeros((4, 2)), {"grade": ["b", "a", "c", "a"]}, kinds={"grade": "ordinal"})
+    assert str(error.value) == (
+        "Expected the order of the labels of task 'grade', from lowest to highest. Received: names=None. "
+        "Do pass names={'grade': [...]}."
+    )
+
+
 def test_tasks_have_fitting_heads_and_balanced_weights():
     source = mtl.data.from_arrays(
         np.zeros((10, 2), "float32"),

@@ -62,7 +62,7 @@ def resnet() -> Any:
 
 
 def attributes() -> Any:
-    return mtl.trunks.Conv((16, 32, 64), dense=(128,))
+    return mtl.trunks.Conv((16, 32, 64, 128), output="average", dense=(128,))
 
 
 LENET = Case("LeNet, 36x36", (36, 36, 1), lenet, 2, 10, 128, 60)

@@ -7,9 +7,10 @@ Processor time is measured beside the clock, since it hardly depends on what els
 
 import argparse
 import gc
+import json
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import partial
 from statistics import median
 from typing import Any
@@ -18,10 +19,11 @@ import keras
 import tensorflow as tf
 
 import mtl_keras as mtl
-from benchmarks.document import publish, table
+from benchmarks.document import RESULTS, publish, table
 from benchmarks.graphs import CASES, Case
 from mtl_keras.export._timing import time_side_by_side
 
+MEASURED = RESULTS / "speed.json"
 THREADS = 2
 WARM_UP = 3
 PLAIN, FORWARD, BOTH = "plain Keras", "trunk forward", "trunk forward and back"
@@ -57,21 +59,30 @@ Times = dict[str, Time]
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     parser.add_argument("--rounds", type=float, default=1.0, help="times the rounds of each case, default 1")
-    parser.add_argument("--cases", type=int, nargs="+", help="only these rows of the table, from 0; publishes nothing")
+    parser.add_argument("--cases", type=int, nargs="+", help="measure only these rows of the table again, from 0")
     options = parser.parse_args(arguments)
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
-    cases = CASES if options.cases is None else [CASES[index] for index in options.cases]
-    measured = []
-    for case in cases:
-        times = step_times(case, max(1, round(options.rounds * case.rounds)))
-        measured.append((case, times))
-        for way, time_of in times.items():
-            print(f"{case.name}, {case.tasks} tasks, {way}: {time_of}", flush=True)
-    text = report(measured)
+    for index in options.cases or range(len(CASES)):
+        case = CASES[index]
+        known = read() | {_key(case): step_times(case, max(1, round(options.rounds * case.rounds)))}
+        MEASURED.write_text(json.dumps({key: {w: asdict(t) for w, t in times.items()} for key, times in known.items()}))
+        print(*row(case, known[_key(case)]), sep=" | ", flush=True)
+    text = report([(case, known[_key(case)]) for case in CASES if _key(case) in known])
     print(text)
-    if options.cases is None:
-        publish("speed", text)
+    publish("speed", text)
+
+
+def read() -> dict[str, Times]:
+    """What was measured, by case."""
+    if not MEASURED.exists():
+        return {}
+    cases = json.loads(MEASURED.read_text())
+    return {key: {way: Time(**time_of) for way, time_of in times.items()} for key, times in cases.items()}
+
+
+def _key(case: Case) -> str:
+    return f"{case.name}, {case.tasks} tasks, batch {case.batch}"
 
 
 def step_times(case: Case, rounds: int) -> Times:
@@ -163,7 +174,7 @@ def marked(ratio: float, limit: float) -> str:
 
 def report(measured: list[tuple[Case, Times]]) -> str:
     head = ["graph", "tasks", "batch", "plain Keras, ms", *(f"`{way}`" for way in WAYS), "bound of `parameters`"]
-    many, times = measured[-1]
+    many, times = max(measured, key=lambda pair: pair[0].tasks)
     first = [marked(times[way].first / times[PLAIN].first, FIRST_LIMIT) for way in WAYS]
     return "\n\n".join(
         [

@@ -49,9 +49,9 @@ def resnet(width: int = 32) -> nn.Module:
 
 def attributes() -> nn.Module:
     layers: list[nn.Module] = []
-    for before, after in ((3, 16), (16, 32), (32, 64)):
+    for before, after in ((3, 16), (16, 32), (32, 64), (64, 128)):
         layers += [nn.Conv2d(before, after, 3, padding="same"), nn.ReLU(), nn.MaxPool2d(2)]
-    return nn.Sequential(*layers, nn.Flatten(), nn.LazyLinear(128), nn.ReLU())
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(128, 128), nn.ReLU())
 
 
 TRUNKS = {"lenet": lenet, "resnet": resnet, "attributes": attributes}

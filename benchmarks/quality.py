@@ -96,9 +96,12 @@ def fit(name: str, seed: int, data: Data) -> Line:
     inputs = keras.Input((dataset.CANVAS, dataset.CANVAS, 1), name="image")
     tasks = [mtl.Task(task, mtl.heads.Classifier(10)) for task in names]
     model = mtl.build(inputs, mtl.sharing.Hard(mtl.trunks.Conv(**TRUNK)), tasks)
-    model.compile(keras.optimizers.Adam(LEARNING_RATE), weighting=weighting(name))
+    method = weighting(name)
+    model.compile(keras.optimizers.Adam(LEARNING_RATE), weighting=method)
     mine = {split: (images, {task: labels[task] for task in names}) for split, (images, labels) in data.items()}
-    model.fit(*mine["train"], batch_size=BATCH, epochs=EPOCHS, verbose=0)
+    # what tunes the fixed weights tunes those of `auto_lambda` too
+    more = {"weighting_data": mine["validation"]} if method.validation_batches else {}
+    model.fit(*mine["train"], batch_size=BATCH, epochs=EPOCHS, verbose=0, **more)
     scores = {}
     for split in ("validation", "test"):
         logs = model.evaluate(*mine[split], batch_size=500, return_dict=True, verbose=0)

@@ -97,8 +97,9 @@ def _budget(budget: Line, seeds: int) -> str:
         f" budget, the same for all. Accuracy in percent on {sizes['test']:,} test pairs, mean ± standard deviation"
         " over seeds. The relative gain is the mean over tasks of the accuracy's change against the single-task models,"
         " each of which has the same trunk for its task alone; higher is better. Gradient methods take the gradients of"
-        " all shared variables. Seconds are those of one training with tracing and evaluation: of the processor, and by"
-        " the clock of a machine that other programs shared."
+        " all shared variables; fixed weights and `auto_lambda` are tuned on the validation pairs. Seconds are those of"
+        " one training with tracing and evaluation: of the processor, and by the clock of a machine that other programs"
+        " shared."
     )
 
 

@@ -26,7 +26,7 @@ def parser(name: str, description: str, trunks: Iterable[str], epochs: int, batc
     methods, scopes = mtl.weightings.names(), ["parameters", "features", "last_layer"]
     add("--epochs", type=positive, default=epochs, help="passes over the training examples")
     add("--batch-size", type=positive, default=batch_size, help="examples per step")
-    add("--learning-rate", type=float, default=1e-3, help="of Adam")
+    add("--learning-rate", type=float, default=1e-3, help="of Adam, at first")
     add("--weighting", default="equal", choices=methods, metavar="NAME", help="see mtl-keras list weightings")
     add("--scope", default="features", choices=scopes, help="what gradient methods take gradients of")
     add("--trunk", default=trunks[0], choices=trunks, help="layers that all tasks share")

@@ -52,7 +52,10 @@ def inspect_table(
         shown = [column.name for column in columns if column.look.kind in ("class", "multilabel", "number")]
         _draw(sheet, table, image, root or path.parent, images.good, shown)
         print(f"Samples with their labels: {sheet}")
-        _print_command(path, root, image, columns)
+        reading = {"--delimiter": (delimiter, ","), "--encoding": (encoding, "utf-8")}
+        options = [part for name, (value, plain) in reading.items() if value != plain for part in (name, value)]
+        options += [part for cell in missing for part in ("--missing", cell)]
+        _print_command(path, root, image, columns, options)
 
 
 def _row(column: Any) -> list[str]:
@@ -104,13 +107,14 @@ def _draw(sheet: Path, table: Any, image: str, root: Path, good: Any, shown: Seq
     draw_images(sheet, pictures, captions, columns=6)
 
 
-def _print_command(path: Path, root: Path | None, image: str, columns: Sequence[Any]) -> None:
+def _print_command(path: Path, root: Path | None, image: str, columns: Sequence[Any], options: Sequence[str]) -> None:
     """The command that trains on all of it."""
     from mtl_keras.tasks import NAME
 
     words = ["mtl-keras", "train", "--csv", str(path), "--image", image]
     if root is not None:
         words += ["--root", str(root)]
+    words += options
     split = next((column.name for column in columns if _names_splits(column)), None)
     if split is not None:
         words += ["--split-column", split]

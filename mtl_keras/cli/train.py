@@ -43,6 +43,7 @@ def train(
     learning_rate: Annotated[float | None, _option("Of Adam [0.001].")] = None,
     balanced: Annotated[bool | None, _option("Let rare classes weigh more.", "--balanced/--unbalanced")] = None,
     augment: Annotated[list[str] | None, _option("Augmentation by name, e.g. flip; repeatable, in order.")] = None,
+    missing: Annotated[list[str] | None, _option("A cell that means 'no label', e.g. NA; repeatable.")] = None,
     cache: Annotated[str | None, _option("auto, memory, none or a folder, for decoded images [auto].")] = None,
     check: Annotated[str | None, _option("pixels, headers or paths: what is looked at before [pixels].")] = None,
     skip_bad: Annotated[

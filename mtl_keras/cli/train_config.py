@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
+from mtl_keras.data.looks import as_number
 from mtl_keras.errors import message
 
 TRUNKS = ("small", "medium", "large")
@@ -38,6 +39,7 @@ class TrainConfig:
         learning_rate: Of Adam, default 0.001.
         balanced: Whether rare classes weigh more, default false.
         augment: Augmentations by name, with `{name: {setting: value}}` for others than the default settings.
+        missing: Cells that mean "no label" in the columns of all tasks, beside empty ones and NaN, default none.
         cache: Where decoded images are kept: `auto` (default: in memory if they are small), `memory`, `none`, or a
             folder.
         check: `pixels` (default), `headers` or `paths`: what of the images is looked at before training.
@@ -72,6 +74,7 @@ class TrainConfig:
     learning_rate: float = 1e-3
     balanced: bool = False
     augment: list[Any] = field(default_factory=list)
+    missing: list[str] = field(default_factory=list)
     cache: str = "auto"
     check: str = "pixels"
     skip_bad: bool = False
@@ -83,13 +86,15 @@ class TrainConfig:
     precision: str = "float32"
 
     def __post_init__(self) -> None:
+        for one in fields(self):
+            object.__setattr__(self, one.name, _typed(one.name, one.type, getattr(self, one.name)))
         for name, lowest in (("epochs", 1), ("patience", 1), ("batch_size", 1), ("seed", 0)):
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int) or value < lowest:
                 raise ValueError(
                     message(f"a whole number of at least {lowest} for {name}", "correct it", **{name: value})
                 )
-        if not isinstance(self.learning_rate, (int, float)) or not 0 < self.learning_rate < float("inf"):
+        if not 0 < self.learning_rate < float("inf"):
             raise ValueError(message("a learning rate above 0", "correct it", learning_rate=self.learning_rate))
         if not self.tasks:
             raise ValueError(message("at least one task", "pass --task COLUMN, once for each", tasks=[]))
@@ -142,6 +147,24 @@ def read_yaml(file: Path) -> dict[str, Any]:
     if not isinstance(content, dict) or not all(isinstance(key, str) for key in content):
         raise ValueError(message("a YAML file of keys and values", "see docs/data.md", file=str(file)))
     return content
+
+
+_EXPECTED = {bool: "true or false", float: "a number", str: "a text", str | None: "a text"}
+
+
+def _typed(name: str, kind: Any, value: Any) -> Any:
+    """The value, if it is of its kind; a text alone may stand for a list of one."""
+    if kind is float:
+        number = as_number(value) if isinstance(value, str) else value  # YAML takes 1e-3 for a text
+        right = isinstance(number, (int, float)) and not isinstance(number, bool)
+        value = number if right else value
+    elif kind in (list[str], list[Any]):
+        return value if isinstance(value, list) else [value]
+    else:
+        right = kind not in _EXPECTED or isinstance(value, kind)
+    if not right:
+        raise ValueError(message(f"{_EXPECTED[kind]} for {name}", "correct it", **{name: value}))
+    return value
 
 
 def _tasks(given: Any) -> dict[str, dict[str, Any]]:

@@ -103,7 +103,7 @@ def read_source(config: TrainConfig, place: Path) -> data.Source:
         return data.from_csv(
             config.csv,
             config.image,
-            {task: data.Column(**settings) for task, settings in config.tasks.items()},
+            {task: _column(settings, config.missing) for task, settings in config.tasks.items()},
             root=config.root,
             image_size=image_format(config),
             splits=splits,
@@ -117,9 +117,13 @@ def read_source(config: TrainConfig, place: Path) -> data.Source:
         )
 
 
+def _column(settings: Mapping[str, Any], missing: list[str]) -> data.Column:
+    return data.Column(**{**settings, "missing": (*settings.get("missing", ()), *missing)})
+
+
 def image_format(config: TrainConfig) -> ImageFormat:
     """What the image files become."""
-    size = config.size if isinstance(config.size, int) else tuple(config.size)
+    size = tuple(config.size) if isinstance(config.size, list) else config.size
     return ImageFormat.of(size, resize=config.resize, channels=config.channels)
 
 

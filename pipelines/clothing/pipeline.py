@@ -38,7 +38,7 @@ def main(arguments: list[str] | None = None) -> Path:
     with distribute.chief_first(strategy):
         file = write_files(options.build, options.data, options.kids_removed, options.seed)
     # one sender's photos look alike: they must not be in training and test at once
-    splits = Splits(val=0.1, test=0.15, seed=options.seed, group="sender")
+    splits = Splits(val=0.15, test=0.15, seed=options.seed, group="sender", stratify="garment")
     tasks = ["garment:class", "kids:class"]
     source = mtl.data.from_csv(file, "path", tasks, image_size=64, splits=splits, cache="memory", seed=options.seed)
     print(f"Data: {source.about['used']:,} photos from {file}, in splits of {source.sizes}")
@@ -47,10 +47,11 @@ def main(arguments: list[str] | None = None) -> Path:
     with strategy.scope():
         sharing = mtl.sharing.Hard(TRUNKS[options.trunk]())
         model = mtl.build(source.input(), sharing, source.tasks(), name="clothing")
-    model.compile(keras.optimizers.Adam(options.learning_rate), weighting=options.weighting, scope=options.scope)
-
     steps = [augment.Flip(), augment.Shift(), augment.Zoom(), augment.Colour()]
     train = source.batches(options.batch_size, training=True, augment=steps, strategy=strategy)
+    falling = keras.optimizers.schedules.CosineDecay(options.learning_rate, options.epochs * len(train))
+    model.compile(keras.optimizers.Adam(falling), weighting=options.weighting, scope=options.scope)
+
     validation = source.batches(options.batch_size, strategy=strategy)
     board = mtl.callbacks.TaskBoard(options.runs / time.strftime("clothing-%Y%m%d-%H%M%S"))
     stop = mtl.callbacks.EarlyStopping(patience=10)

@@ -50,6 +50,11 @@ def test_the_column_that_names_the_splits_is_used_as_such(capsys, tmp_path):
     _, out, _ = run(capsys, "inspect", file, "--root", tmp_path / "photos", *sheet)
     assert "--split-column part --task colour" in out
     assert "--task part" not in out
+    file.write_text(file.read_text().replace(",", ";").replace(";5.5;", ";?;"), encoding="utf-16")
+    reading = ["--delimiter", ";", "--encoding", "utf-16", "--missing", "?"]
+    _, out, _ = run(capsys, "inspect", file, "--root", tmp_path / "photos", *sheet, *reading)
+    assert "--delimiter ';' --encoding utf-16 --missing '?' --split-column part --task colour --task price" in out
+    file.write_text(file.read_text(encoding="utf-16").replace(";", ","))
     file.write_text(file.read_text().replace(",Test", ",tset"))
     _, out, _ = run(capsys, "inspect", file, "--root", tmp_path / "photos", *sheet)
     assert "--split-column" not in out

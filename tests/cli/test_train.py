@@ -108,6 +108,11 @@ def test_options_go_before_the_file(tmp_path):
     )
     config = TrainConfig.of(tmp_path / "run.yaml", {})
     assert config.tasks == {"grade": {"kind": "ordinal", "names": ["low", "high"]}, "sex": {"kind": "class"}}
+    (tmp_path / "few.yaml").write_text(
+        "csv: a.csv\nimage: path\nout: saved\ntasks: sex\nlearning_rate: 1e-3\naugment: flip\nmissing: NA\n"
+    )
+    few = TrainConfig.of(tmp_path / "few.yaml", {})
+    assert (few.learning_rate, few.augment, few.missing, few.tasks) == (1e-3, ["flip"], ["NA"], {"sex": {}})
     config.write(tmp_path / "again.yaml")
     assert TrainConfig.of(tmp_path / "again.yaml", {}) == config
 
@@ -123,6 +128,9 @@ def test_options_go_before_the_file(tmp_path):
         ("csv: a\nimage: b\nout: c\ntasks: {a: {kin: class}}\n", "Expected settings of task 'a' among ['kind',"),
         ("csv: a\nimage: b\nout: c\ntasks: [a]\nepochs: 0\n", "Expected a whole number of at least 1 for epochs."),
         ("csv: a\nimage: b\nout: c\ntasks: [a]\nlearning_rate: -1\n", "Expected a learning rate above 0."),
+        ("csv: a\nimage: b\nout: c\ntasks: [a]\nval: much\n", "Expected a number for val. Received: val='much'."),
+        ("csv: 5\nimage: b\nout: c\ntasks: [a]\n", "Expected a text for csv. Received: csv=5. Do correct it."),
+        ("csv: a\nimage: b\nout: c\ntasks: [a]\nskip_bad: 'no'\n", "Expected true or false for skip_bad. Received: s"),
     ],
 )
 def test_wrong_configurations_are_named(tmp_path, content, expected):
@@ -170,14 +178,17 @@ def test_augmentations_by_name_and_settings():
         augmentations([{"flip": {"sideways": 1}}])
 
 
-def test_a_grey_image_and_a_rectangle(tmp_path):
+def test_a_grey_image_a_rectangle_and_a_word_for_missing(tmp_path):
     from mtl_keras.cli.train_run import read_source
 
     file = write_shop(tmp_path, 30)
+    file.write_text(file.read_text().replace(",5.5,", ",NA,"))
     made = config(
-        csv=str(file), root=str(tmp_path / "photos"), tasks={"price": {"kind": "number"}}, size=[8, 12], channels=1
-    )
+        csv=str(file), root=str(tmp_path / "photos"), tasks={"price": {"kind": "number"}}, size=[8, 12], channels=1,
+        missing=["NA"],
+    )  # fmt: skip
     source = read_source(made, tmp_path)
+    assert sum(source.label_counts(split)["price"] for split in source.sizes) == 20
     x, _, _ = next(iter(source.batches(4)))
     assert x.shape[1:] == (8, 12, 1)
     assert np.ptp(x) < 0.5

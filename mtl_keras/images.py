@@ -205,9 +205,10 @@ def read_header(source: str | PathLike[str] | bytes, max_pixels: int = MAX_PIXEL
     """
     with _open(source, max_pixels) as image:
         kind = "JPEG" if image.format == "MPO" else str(image.format)
-        # colours that are not opaque, palettes of BMP and animations are left to Pillow
+        # colours that are not opaque, palettes of BMP, CMYK and animations are left to Pillow
         opaque = image.mode in ("1", "L", "P", "RGB", "I;16", "I") and "transparency" not in image.info
-        plain = kind == "JPEG" or (kind == "PNG" and opaque and getattr(image, "n_frames", 1) == 1)
+        still = kind == "PNG" and opaque and getattr(image, "n_frames", 1) == 1
+        plain = still or (kind == "JPEG" and image.mode in ("L", "RGB"))
         return ImageHeader(kind, image.height, image.width, _orientation(image, kind), plain)
 
 
@@ -276,8 +277,10 @@ def _orientation(image: Image.Image, kind: str) -> int:
     if kind not in ("JPEG", "MPO", "PNG", "WEBP"):
         return 1
     try:
-        value = image.getexif().get(_ORIENTATION, 1)
-    except Exception:  # damaged metadata turns nothing
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of damaged metadata, which turn nothing
+            value = image.getexif().get(_ORIENTATION, 1)
+    except Exception:
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 

@@ -197,4 +197,5 @@ def _reason(files: ImageFiles, index: int, error: Exception) -> str:
         read_pixels(f"{files.root}/{files.files.paths[index]}")
     except UnreadableImage as unreadable:
         return unreadable.expected
-    return f"an image file that TensorFlow decodes ({str(error).splitlines()[0][-120:]})"
+    # the first line leads through the pipeline to what happened
+    return f"an image file that TensorFlow decodes ({str(error).splitlines()[0].rpartition(': ')[2][:120]})"

@@ -25,10 +25,11 @@ def test_the_graph_says_what_pillow_says(resize):
 def test_grey_images():
     made = ImageFormat(8, 8, channels=1)
     decoder = ImageDecoder(made)
-    for name in ("PNG", "palette BMP"):
-        plan = decoder.plans([read_header(FILES[name])])[0]
+    for name, content in FILES.items():
+        plan = decoder.plans([read_header(content)])[0]
+        # Pillow takes the grey of a JPEG from rounded colours
         np.testing.assert_allclose(
-            decoder(FILES[name], plan).numpy().astype(int), made.read(FILES[name]).astype(int), atol=1
+            decoder(content, plan).numpy().astype(int), made.read(content).astype(int), atol=2, err_msg=name
         )
 
 

@@ -48,10 +48,10 @@ def _compiled(name, arguments, num_tasks):
     return tf.function(lambda gramian, present: method.call(tf.ones(num_tasks), gramian, present), autograph=False)
 
 
-def gramian_of(jacobian):
+def gramian_of(jacobian, num_tasks=None):
     """Its Gramian and which tasks are present, of the size of the graph that it runs in."""
     count = len(jacobian)
-    num_tasks = MOST if count <= MOST else count
+    num_tasks = num_tasks or (MOST if count <= MOST else count)
     gramian = np.zeros((num_tasks, num_tasks))
     gramian[:count, :count] = jacobian @ jacobian.T
     return tf.constant(gramian), tf.range(num_tasks) < count

@@ -30,7 +30,8 @@ def spectrum(rows: Rows) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
     _, axes = tf.linalg.eigh(tf.matmul(vectors, vectors, transpose_b=True))
     turned = tf.concat([tf.matmul(axes, vectors, transpose_a=True), tf.transpose(axes)], 1)
     noise = tf.where(rows.rank < size, tf.constant(NOISE, turned.dtype), 0.0)
-    turned = _orthogonal(tf.pad(turned, [[0, size % 2], [0, 0]]), size, noise)[:size]
+    # a row of zeros makes their number even; it comes first, which is where it stays
+    turned = _orthogonal(tf.pad(turned, [[size % 2, 0], [0, 0]]), size, noise)[size % 2 :]
     lengths = tf.norm(turned[:, :size], axis=1)
     places = tf.argsort(tf.argsort(lengths, direction="DESCENDING", stable=True))
     return tf.transpose(turned[:, size:]), lengths * tf.reduce_max(rows.norms), places < rows.rank

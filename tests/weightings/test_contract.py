@@ -117,6 +117,19 @@ def test_reset_equals_fresh(name):
 
 
 @every_weighting
+def test_state_is_kept_under_the_methods_name(name):
+    used, fresh = make(name), make(name)
+    step(used, *batches()[0], ALL)
+    for one, other in zip([used, *getattr(used, "inners", ())], [fresh, *getattr(fresh, "inners", ())], strict=True):
+        store = {}
+        one.save_own_variables(store)
+        assert all(key.startswith(f"{one.registered_name}.") for key in store)
+        other.load_own_variables(store)
+    for path, value in state(used).items():
+        np.testing.assert_array_equal(state(fresh)[path], value, err_msg=path)
+
+
+@every_weighting
 def test_eager_graph_and_xla_agree(name):
     results, states = [], []
     for how in ({}, {"jit_compile": False}, {"jit_compile": True}):

@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export TF_CPP_MIN_LOG_LEVEL ?= 3
 export TF_ENABLE_ONEDNN_OPTS ?= 1
 
-.PHONY: demo clothing demo-page test test-web lint format benchmark clean
+.PHONY: demo clothing omniglot demo-page test test-web lint format benchmark clean
 
 $(VENV)/demo.stamp: requirements.txt
 	$(PYTHON) -m venv $(VENV)
@@ -22,6 +22,9 @@ demo: $(VENV)/demo.stamp  ## train, evaluate and export Multi-Fashion from the i
 
 clothing: $(VENV)/demo.stamp  ## the same for photos that a CSV file names and labels, some labels missing
 	$(BIN)/python -m pipelines.clothing $(ARGS)
+
+omniglot: $(VENV)/demo.stamp  ## the same for eight data sets with a task each
+	$(BIN)/python -m pipelines.omniglot $(ARGS)
 
 demo-page: $(VENV)/demo.stamp  ## a page that runs the trained example in the browser; needs npm
 	rm -rf runs/page

@@ -30,6 +30,7 @@ class FinishedRun:
         note: Markdown below the results, default none.
         sections: More sections of the report, `{heading: Markdown}`.
         grey: As for `draw_images`.
+        only_labelled: As for `draw_predictions`.
     """
 
     title: str
@@ -44,6 +45,7 @@ class FinishedRun:
     note: str = ""
     sections: Mapping[str, str] = field(default_factory=dict)
     grey: str = "gray"
+    only_labelled: bool = False
 
     def write(self, output: str | PathLike[str], extras: Callable[[Path], None] | None = None) -> Path:
         """Export, compare every output with the Keras model, draw, report, and print the results.
@@ -62,7 +64,8 @@ class FinishedRun:
         results += f"\n\n{self.note}" if self.note else ""
 
         def add(folder: Path, manifest: Any) -> None:
-            draw_predictions(folder / "predictions.png", self.model, images, labels, weights, grey=self.grey)
+            picture = folder / "predictions.png"
+            draw_predictions(picture, self.model, images, labels, weights, self.grey, self.only_labelled)
             metrics = {plan.name: plan.best[0] for plan in self.model.plan.tasks}
             draw_training(folder / "training.png", self.history, metrics)
             if extras is not None:

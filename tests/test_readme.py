@@ -53,7 +53,7 @@ def test_the_example_is_as_accurate_as_it_says(tmp_path):
         assert np.mean(right) >= 0.80
 
 
-@pytest.mark.parametrize(("guide", "count"), [("models", 4), ("weightings", 2)])
+@pytest.mark.parametrize(("guide", "count"), [("models", 4), ("weightings", 2), ("mixing", 4), ("augmentation", 3)])
 def test_a_guide_runs_and_prints_what_it_says(guide, count, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     text = (tiny.ROOT / "docs" / f"{guide}.md").read_text(encoding="utf-8")

@@ -68,6 +68,7 @@ def draw_predictions(
     labels: Mapping[str, Any],
     weights: Mapping[str, Any] | None = None,
     grey: str = "gray",
+    only_labelled: bool = False,
 ) -> None:
     """Draw images with the model's answer for each task, and the truth where the answer is wrong.
 
@@ -78,6 +79,7 @@ def draw_predictions(
         labels: `{task: labels}`.
         weights: `{task: weights}`, 0 where a label is missing; default all 1.
         grey: As for `draw_images`.
+        only_labelled: Whether answers to tasks that an image has no label for are left out, default False.
     """
     outputs = {task: np.asarray(values) for task, values in model(images, training=False).items()}
     described = {task.name: task.head.describe() if task.head is not None else {} for task in model.tasks}
@@ -87,6 +89,7 @@ def draw_predictions(
         [
             answer_caption(task, described[task], of[index], labels[task][index], given[task][index] if given else 1.0)
             for task, of in outputs.items()
+            if not only_labelled or not given or np.any(given[task][index] > 0)
         ]
         for index in range(len(images))
     ]

@@ -1,0 +1,1 @@
+"""Omniglot: eight alphabets as eight tasks, every drawing labelled for one of them."""

@@ -1,0 +1,9 @@
+"""`python -m pipelines.omniglot`: see --help."""
+
+from mtl_keras.quiet import import_tensorflow
+
+if __name__ == "__main__":
+    import_tensorflow()
+    from pipelines.omniglot.pipeline import main
+
+    main()

@@ -1,11 +1,13 @@
 """What may be stated of the columns that hold a task's labels."""
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from mtl_keras.data.kinds import kind_named
 from mtl_keras.errors import message
+from mtl_keras.tasks import NAME
 
 
 @dataclass(frozen=True)
@@ -82,11 +84,17 @@ class Column:
             raise ValueError(
                 message("a task as 'colour', 'colour:class' or 'task=column:kind'", "correct it", task=text)
             )
+        task = task or names[0]
+        if not NAME.match(task):
+            plain = re.sub(r"[^A-Za-z0-9_]", "_", task)
+            example = plain if NAME.match(plain) else f"task_{plain}"
+            do = f"give it one, e.g. '{example}={text.removeprefix(f'{task}=')}'"
+            raise ValueError(message("a task name of letters, digits and '_' that begins with a letter", do, task=task))
         if "<" in kind:
             labels = tuple(label.strip() for label in kind.split("<"))
-            return task or names[0], cls(kind="ordinal", columns=names, names=labels)
+            return task, cls(kind="ordinal", columns=names, names=labels)
         several = len(names) > 1
-        return task or names[0], cls(kind=kind or ("multilabel" if several else None), columns=names)
+        return task, cls(kind=kind or ("multilabel" if several else None), columns=names)
 
 
 def stated_columns(tasks: Mapping[str, Any] | Sequence[str]) -> dict[str, Column]:

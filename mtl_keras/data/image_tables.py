@@ -16,7 +16,7 @@ from mtl_keras.data.image_files import FileExamples, ImageFiles, Progress, Store
 from mtl_keras.data.kinds import LabelKind
 from mtl_keras.data.label_columns import LabelColumn
 from mtl_keras.data.label_reading import read_labels
-from mtl_keras.data.paths import Root
+from mtl_keras.data.paths import MISSING, Root
 from mtl_keras.data.pixel_store import MEMORY, PixelStore
 from mtl_keras.data.problems import Problem, Problems, shortened
 from mtl_keras.data.room import free_memory
@@ -160,6 +160,9 @@ class _Images:
             self.store = PixelStore(place, len(good), self.decoder.format.shape, self.files.key())
         if check == "pixels":
             wrong |= {int(good[index]): text for index, text in decode_all(self.files, self.store, progress).items()}
+        do = "correct the path or the file, or skip bad rows"
+        if set(found.wrong.values()) == {MISSING} and len(found.wrong) == len(found):
+            do = "pass the folder that the paths start from as root"
         for index in np.flatnonzero(np.isin(self.column.codes, list(wrong))).tolist():
             code = int(self.column.codes[index])
             problems.add(
@@ -168,7 +171,7 @@ class _Images:
                     self.column.name,
                     shortened(self.column.texts[code]),
                     f"{wrong[code]} (below {self.root.folder})",
-                    "correct the path or the file, or skip bad rows",
+                    do,
                 )
             )
 

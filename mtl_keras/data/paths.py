@@ -13,6 +13,7 @@ import numpy as np
 from mtl_keras.errors import message
 
 OUTSIDE = "a path inside the root folder"
+MISSING = "a file that exists"
 _NO_PATH = "the path of a file"
 
 
@@ -94,7 +95,7 @@ class Root:
                     raise NoSuchFile(OUTSIDE)
                 found = os.stat(full)
         except (OSError, ValueError):
-            raise NoSuchFile("a file that exists") from None
+            raise NoSuchFile(MISSING) from None
         if stat.S_ISDIR(found.st_mode):
             raise NoSuchFile("a file, not a folder")
         if not stat.S_ISREG(found.st_mode):

@@ -184,6 +184,15 @@ def test_texts_of_the_command_line():
     for text in ("", ":class", "colour:", "face=hat+", "=a"):
         with pytest.raises(ValueError, match="Expected a task as 'colour', 'colour:class' or 'task=column:kind'"):
             Column.parse(text)
+    for text, example in (
+        ("Shirt size:ordinal", "Shirt_size=Shirt size:ordinal"),
+        ("0", "task_0=0"),
+        ("a b=c", "a_b=c"),
+    ):
+        with pytest.raises(
+            ValueError, match=rf"^Expected a task name of letters.*Do give it one, e\.g\. '{example}'\.$"
+        ):
+            Column.parse(text)
     with pytest.raises(ValueError, match=r"Expected every task once. Received: tasks=\['a', 'a'\]"):
         stated_columns(["a", "a:number"])
 

@@ -233,6 +233,7 @@ def test_what_is_wrong_with_a_whole_file_is_named(shop, tmp_path):
         "Expected a kind among ['class', 'multilabel', 'number', 'ordinal']. Received: kind='klass'. Do choose one.",
         tasks={"colour": "klass"},
     )
+    refused("bad_rows=30. Do pass the folder that the paths start from as root.", root=tmp_path)
     few = tmp_path / "few.csv"
     few.write_text("photo,colour,part\nphotos/00.jpg,red,train\nphotos/01.png,blue,train\nphotos/02.jpg,,val\n")
     refused(

@@ -20,7 +20,7 @@ class DualProj(GradientWeighting):
         preference: p, None (default) for 1/K, a dict by task name or a list; scaled to sum 1 over the present tasks.
 
     Weights are at least p. A task with a zero gradient counts in the mean and restrains nothing. Where gradients are
-    dependent weights are not unique, the update is; equal gradients restrain equally.
+    dependent weights are not unique, the update is; of what restrains the others, equal gradients add equal parts.
 
     Raises:
         ValueError: The preference does not fit.

@@ -4,12 +4,10 @@ from typing import Any
 
 import tensorflow as tf
 
+from mtl_keras.weightings.adam import Adam
 from mtl_keras.weightings.base import GradientWeighting, register
 from mtl_keras.weightings.checks import number
 from mtl_keras.weightings.simplex import shares_of, with_shares
-
-# Adam's constants as its paper has them
-FIRST_DECAY, SECOND_DECAY, DIVISOR_FLOOR = 0.9, 0.999, 1e-8
 
 
 @register("gradnorm")
@@ -58,9 +56,7 @@ class GradNorm(GradientWeighting):
     def create_state(self, num_tasks: int) -> None:
         self.task_weights = self.add_state("task_weights", (num_tasks,), 1.0)
         self.initial_losses = self.add_state("initial_losses", (num_tasks,))
-        self.steps = self.add_state("steps", (num_tasks,))
-        self.first_moment = self.add_state("first_moment", (num_tasks,))
-        self.second_moment = self.add_state("second_moment", (num_tasks,))
+        self.adam = Adam(self, num_tasks, self.learning_rate)
 
     def call(self, losses: tf.Tensor, gramian: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
         dtype = gramian.dtype
@@ -70,10 +66,9 @@ class GradNorm(GradientWeighting):
         held = tf.cast(tf.convert_to_tensor(self.task_weights.value), dtype)
         weights = shares_of(held, present) * count
 
-        steps = tf.cast(tf.convert_to_tensor(self.steps.value), dtype)
+        first_time = tf.convert_to_tensor(self.adam.steps.value) == 0.0
         initial = tf.cast(tf.convert_to_tensor(self.initial_losses.value), dtype)
-        initial = tf.where(present & (steps == 0.0), losses, initial)
-        steps += mask
+        initial = tf.where(present & first_time, losses, initial)
 
         norms = tf.sqrt(tf.maximum(tf.linalg.diag_part(gramian), 0.0))
         lengths = weights * norms
@@ -82,23 +77,11 @@ class GradNorm(GradientWeighting):
         targets = tf.math.divide_no_nan(tf.reduce_sum(lengths), count) * paces**self.alpha
         slope = mask * tf.sign(lengths - targets) * norms
 
-        stepped = self._adam_step(weights, slope, steps, present)
+        stepped = self.adam.step(tf.cast(weights, tf.float32), tf.cast(slope, tf.float32), present)
         shares = shares_of(tf.maximum(stepped, 0.0), present)
-        self.task_weights.assign(tf.cast(with_shares(held, shares, present), "float32"))
+        self.task_weights.assign(with_shares(tf.cast(held, tf.float32), shares, present))
         self.initial_losses.assign(tf.cast(initial, "float32"))
-        self.steps.assign(tf.cast(steps, "float32"))
         return weights
-
-    def _adam_step(self, weights: tf.Tensor, slope: tf.Tensor, steps: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-        first = tf.cast(tf.convert_to_tensor(self.first_moment.value), slope.dtype)
-        second = tf.cast(tf.convert_to_tensor(self.second_moment.value), slope.dtype)
-        first = tf.where(present, FIRST_DECAY * first + (1.0 - FIRST_DECAY) * slope, first)
-        second = tf.where(present, SECOND_DECAY * second + (1.0 - SECOND_DECAY) * slope**2, second)
-        self.first_moment.assign(tf.cast(first, "float32"))
-        self.second_moment.assign(tf.cast(second, "float32"))
-        mean = tf.math.divide_no_nan(first, 1.0 - FIRST_DECAY**steps)
-        deviation = tf.sqrt(tf.math.divide_no_nan(second, 1.0 - SECOND_DECAY**steps))
-        return weights - self.learning_rate * mean / (deviation + DIVISOR_FLOOR)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "alpha": self.alpha, "learning_rate": self.learning_rate}

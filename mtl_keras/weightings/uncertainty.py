@@ -5,6 +5,7 @@ from typing import Any
 import tensorflow as tf
 
 from mtl_keras.weightings.base import LossWeighting, register
+from mtl_keras.weightings.checks import number
 
 
 @register("uncertainty")
@@ -20,8 +21,11 @@ class Uncertainty(LossWeighting):
         classification_factor: `f_k` of classification tasks, default 1.0 as in the paper. LibMTL and TorchJD use 0.5
             for all tasks: pass 0.5 to compare with them.
 
-    The `s_k` are trained by the model's optimizer, without weight decay where the optimizer is not built yet. A task
-    without a label in a batch leaves its `s_k` where it is.
+    State: `log_variances` s, float32 [K], trained by the model's optimizer, without weight decay where the optimizer is
+    not built yet. A task without a label in a batch leaves its `s_k` where it is.
+
+    Raises:
+        ValueError: A number is not finite, or `classification_factor` is negative.
 
     Example:
         >>> from mtl_keras import weightings
@@ -42,8 +46,8 @@ class Uncertainty(LossWeighting):
         **kwargs: Any,
     ):
         super().__init__(name=name, **kwargs)
-        self.initial_log_variance = float(initial_log_variance)
-        self.classification_factor = float(classification_factor)
+        self.initial_log_variance = number("initial_log_variance", initial_log_variance, example=0.0)
+        self.classification_factor = number("classification_factor", classification_factor, example=1.0, at_least=0)
 
     def create_state(self, num_tasks: int) -> None:
         self.factors = [0.5 if t.kind == "regression" else self.classification_factor for t in self.tasks]

@@ -22,7 +22,7 @@ class UPGrad(GradientWeighting):
 
     The update is linear in the length of each gradient as long as the conflicts stay. Weights are at least p. A task
     with a zero gradient adds nothing and restrains nothing. Where gradients are dependent weights are not unique, the
-    update is; equal gradients restrain equally.
+    update is; of what restrains the others, equal gradients add equal parts.
 
     Raises:
         ValueError: The preference does not fit.

@@ -259,6 +259,15 @@ def test_complementary_stops_where_all_losses_are_large():
 
 ERRORS = [
     (
+        lambda: Uncertainty(initial_log_variance=float("nan")),
+        "Expected a finite number. Received: initial_log_variance=nan. Do pass initial_log_variance=0.0.",
+    ),
+    (
+        lambda: Uncertainty(classification_factor=-1),
+        "Expected a finite number of at least 0. Received: classification_factor=-1. Do pass "
+        "classification_factor=1.0.",
+    ),
+    (
         lambda: SoftInverseLoss(0.0),
         "Expected a temperature above 0. Received: temperature=0.0. Do pass temperature=1.0.",
     ),

@@ -54,11 +54,17 @@ def gains(lines: Sequence[Line], base: dict[str, float]) -> list[float]:
 
 
 def _by_method(lines: Sequence[Line]) -> tuple[dict[str, list[Line]], dict[str, list[Line]]]:
-    done: dict[str, list[Line]] = {}
+    """Methods that never failed, with the seeds that all of them have, so that like meets like; and the others."""
+    done: dict[str, dict[int, Line]] = {}
     failed: dict[str, list[Line]] = {}
     for line in sorted(lines, key=lambda line: line["seed"]):
-        (failed if "error" in line else done).setdefault(line["method"], []).append(line)
-    return done, failed
+        if "error" in line:
+            failed.setdefault(line["method"], []).append(line)
+        else:
+            done.setdefault(line["method"], {})[line["seed"]] = line
+    done = {method: own for method, own in done.items() if method not in failed}
+    seeds = sorted(set.intersection(*(set(own) for own in done.values())))
+    return {method: [own[seed] for seed in seeds] for method, own in done.items()}, failed
 
 
 def _both(pair: Sequence[Line], tasks: Sequence[str]) -> Line:
@@ -85,18 +91,19 @@ def _cells(name: str, lines: Sequence[Line], gain: Sequence[float], tasks: Seque
 
 
 def _spread(values: Sequence[float], sign: str = "") -> str:
-    """Mean and standard deviation."""
-    return f"{mean(values):{sign}.1f} ± {stdev(values) if len(values) > 1 else float('nan'):.1f}"
+    """Mean and standard deviation; of one value, that value."""
+    return f"{mean(values):{sign}.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
 def _budget(budget: Line, seeds: int) -> str:
     sizes = budget["sizes"]
+    spread = f" mean ± standard deviation over {seeds} seeds." if seeds > 1 else " of one seed: no spread is known."
     return (
         f"Multi-Fashion, {sizes['train']:,} pairs of training images, {budget['epochs']} epochs in batches of"
-        f" {budget['batch']}, Adam, a trunk of three small convolutions and a dense layer, {seeds} seeds: a small"
-        f" budget, the same for all. Accuracy in percent on {sizes['test']:,} test pairs, mean ± standard deviation"
-        " over seeds. The relative gain is the mean over tasks of the accuracy's change against the single-task models,"
-        " each of which has the same trunk for its task alone; higher is better. Gradient methods take the gradients of"
+        f" {budget['batch']}, Adam, a trunk of three small convolutions and a dense layer: a small budget, the same for"
+        f" all. Accuracy in percent on {sizes['test']:,} test pairs,{spread} The relative gain is the mean over tasks"
+        " of the accuracy's change against the single-task models, each of which has the same trunk for its task alone;"
+        " higher is better. Gradient methods take the gradients of"
         " all shared variables; fixed weights and `auto_lambda` are tuned on the validation pairs. Seconds are those of"
         " one training with tracing and evaluation: of the processor, and by the clock of a machine that other programs"
         " shared."
@@ -106,7 +113,7 @@ def _budget(budget: Line, seeds: int) -> str:
 def _shown(rows: dict[str, tuple[Sequence[Line], list[float]]], fixed: Sequence[str], tuned: str) -> str:
     """What the table shows, counted."""
     equal = rows[f"`{EQUAL}`"][1]
-    others = {name: gain for name, (_, gain) in rows.items() if len(gain) == len(equal) and gain != equal}
+    others = {name: gain for name, (_, gain) in rows.items() if gain != equal}
     always = [name for name, gain in others.items() if all(a > b for a, b in zip(gain, equal, strict=True))]
     never = [name for name, gain in others.items() if all(a < b for a, b in zip(gain, equal, strict=True))]
     above_single = sum(mean(gain) > 0 for _, gain in rows.values())

@@ -48,6 +48,7 @@ def main(arguments: list[str] | None = None) -> None:
         "--python", type=Path, help="Python of an environment with torch and torchjd; default: a new one"
     )
     parser.add_argument("--rounds", type=float, default=1.0, help="times the rounds of each case, default 1")
+    parser.add_argument("--cases", type=int, nargs="+", help="only these graphs, from 0; default: all")
     options = parser.parse_args(arguments)
     tf.config.threading.set_intra_op_parallelism_threads(THREADS)
     tf.config.threading.set_inter_op_parallelism_threads(THREADS)
@@ -55,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
         python = options.python or _environment(Path(folder) / "venv")
         torch = Torch(python)
         measured = []
-        for case in CASES:
+        for case in [CASES[index] for index in options.cases or range(len(CASES))]:
             times = step_times(case, torch, max(1, round(options.rounds * case.rounds)))
             measured.append((case, times))
             print(case.name, case.tasks, times, flush=True)

@@ -5,6 +5,7 @@ batch normalization have no gradient. So the old values are kept and put back wh
 present.
 """
 
+from functools import partial
 from typing import Any
 
 import keras
@@ -25,12 +26,21 @@ class _Hold:
 
     def release(self, present: tf.Tensor) -> None:
         """Put back the variables none of whose tasks is present; of vectors with one entry per task, those entries."""
+        if not self._held:
+            return
+        if replicas.count() > 1:  # replicas cannot assign together inside a branch
+            self._put_back(present)
+        else:  # nothing to do in most batches: with many heads that is a good part of a step
+            tf.cond(tf.reduce_all(present), tf.no_op, partial(self._put_back, present))
+
+    def _put_back(self, present: tf.Tensor) -> tf.Operation:
         variables, values = [], []
         for (variable, tasks), before in zip(self._held, self._before, strict=True):
             moved = present if tasks is None else tf.reduce_any(tf.gather(present, tasks))
             variables.append(variable)
             values.append(tf.where(moved, tf.convert_to_tensor(variable.value), before))
         replicas.assign(variables, values)
+        return tf.no_op()
 
 
 def hold_absent(model: keras.Model, plan: StepPlan, y: Any, sample_weight: Any) -> _Hold:

@@ -58,6 +58,18 @@ def test_the_report_is_ordered_counts_and_keeps_what_failed(lines):
     assert "the best on the validation pairs are 0.3 / 0.7." in text
 
 
+def test_only_seeds_that_every_method_has_are_compared(lines):
+    short = [line for line in lines if (line["method"], line["seed"]) != ("imtl", 1)]
+    short += [line("fairgrad", seed, 0.9, 0.9) for seed in (0, 2)] + [line("fairgrad", 1, error="ValueError: NaN")]
+    text = report(short, ["a", "b"])
+    assert "over 2 seeds" in text
+    assert "`fairgrad` |" not in text  # it failed once: named, not ranked
+    assert "- `fairgrad`: ValueError: NaN" in text
+    alone = report([line for line in lines if line["seed"] == 0], ["a", "b"])
+    assert "of one seed: no spread is known" in alone
+    assert "| `pcgrad` | 84.0 | 60.0 | +12.5 | 3 | 8 |" in alone
+
+
 def test_publish_replaces_what_is_between_the_marks_only(tmp_path, monkeypatch):
     monkeypatch.setattr(document, "RESULTS", tmp_path / "results")
     page = tmp_path / "page.md"

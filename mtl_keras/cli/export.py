@@ -102,6 +102,7 @@ def _gated(
         for table in (report.summary(), report.per_task()):
             print_table(*table)
             print()
+        print(report.decision())
         if report.chosen is None:
             over = {
                 row.preset: row.refused or list(row.over) for row in report.results if row.preset in report.candidates

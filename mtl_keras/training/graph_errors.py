@@ -12,8 +12,11 @@ _PART = re.compile(r"\[(.*?)\](?= \[|$|\n)", re.DOTALL)
 
 
 def assert_in_graph(condition: tf.Tensor, *parts: Any) -> tf.Operation | None:
-    """An assertion whose message is its parts in a row, strings and tensors; begins with "Expected"."""
-    return tf.debugging.Assert(condition, [tf.convert_to_tensor(part) for part in parts])
+    """An assertion whose message is its parts in a row, strings and tensors; begins with "Expected".
+
+    XLA leaves assertions out, but compiles what the parts are made by: it knows no operations on strings.
+    """
+    return tf.debugging.Assert(condition, [tf.convert_to_tensor(part) for part in parts], summarize=100)
 
 
 @contextmanager

@@ -48,7 +48,7 @@ def measure(plan: StepPlan, forward: dict[str, Any], y: Any, sample_weight: Any,
     if plan.weighting.positive_losses and training:
         text = f"Expected losses of at least 0 for weighting {plan.weighting.name!r}. Received: {plan.names}="
         do = ". Do choose losses that cannot be negative, or a weighting that takes no logarithm."
-        check = assert_in_graph(tf.reduce_all(losses >= 0.0), text, tf.strings.as_string(losses), do)
+        check = assert_in_graph(tf.reduce_all(losses >= 0.0), text, losses, do)
         with tf.control_dependencies([] if check is None else [check]):
             losses = tf.where(present, tf.maximum(losses, _ABOVE_ZERO), 0.0)
     shares = tf.where(present, scale * tf.math.divide_no_nan(found.sums, counts), 0.0)

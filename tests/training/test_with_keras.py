@@ -69,6 +69,17 @@ def test_several_steps_in_one_execution(weighting):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5, err_msg=one.path)
 
 
+def test_xla_compiles_the_whole_step():
+    """Keras does so by itself where there is one GPU. Losses are checked to be positive here, labels to be in range."""
+    data, made = tiny.dataset(*tiny.arrays(32)), []
+    for compiled_by_xla in (False, True):
+        model = compiled("famo", keras.optimizers.SGD(0.05), jit_compile=compiled_by_xla)
+        model.fit(data, callbacks=[mtl.callbacks.WatchGradients(gradients=1)], verbose=0)
+        made.append(model)
+    assert tiny.difference(*made) < 1e-6
+    np.testing.assert_allclose(*[model.weighting.logits.numpy() for model in made], rtol=1e-4)
+
+
 def test_a_step_that_overflows_leaves_the_methods_memory():
     """At a loss scale of 1e9 all float16 gradients are infinite: nothing moves, until the scale has come down."""
     keras.config.set_dtype_policy("mixed_float16")

@@ -97,7 +97,7 @@ def draw(found: dict[str, np.ndarray], scale: float, path: Path) -> None:
             colour = f"C{k}"
             axis.plot(*way[:, k].T, color=colour, linewidth=1.6)
             axis.plot(*way[0, k], "o", color=colour, markersize=4)
-            axis.plot(*way[-1, k], "*" if on else "X", color=colour, markersize=9, markeredgecolor="white")
+            axis.plot(*way[-1, k], "*" if on else "X", color=colour, markersize=9, markeredgecolor="black")
         axis.set_title(f"{name}: {int(reached(way).any(0).sum())} of {len(STARTS)}", fontsize=10)
         axis.set(xlim=(-10.5, 10.5), ylim=(-10.5, 10.5), xticks=(-10, 0, 10), yticks=(-10, 0, 10))
     figure.suptitle(

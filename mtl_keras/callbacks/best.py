@@ -48,7 +48,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping, _Watching):
         'overall'
 
     With errors among the deciding metrics the first epoch is the reference of the overall score. An epoch whose value
-    is NaN is never the best.
+    is NaN is never the best. An epoch without labels of what is watched does not count.
     """
 
     def __init__(
@@ -79,6 +79,8 @@ class EarlyStopping(keras.callbacks.EarlyStopping, _Watching):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.watch.add_overall(logs)
+        if self.watch.says_nothing(logs):
+            return
         super().on_epoch_end(epoch, _without_nan(logs, self.monitor, self.mode))
 
 
@@ -119,7 +121,7 @@ class BestModel(keras.callbacks.ModelCheckpoint, _Watching):
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self.watch.add_overall(logs)
-        if not distribute.is_chief():
+        if self.watch.says_nothing(logs) or not distribute.is_chief():
             return
         before = self.best
         try:

@@ -45,9 +45,17 @@ class Monitor:
 
     def value(self, logs: Mapping[str, float] | None) -> float | None:
         """The watched value; None where this epoch says nothing: it was not logged, or its task had no label."""
-        if not logs or self.key not in logs or self._task in self._unlabelled(logs):
+        if not logs or self.key not in logs or self.says_nothing(logs):
             return None
         return float(logs[self.key])
+
+    def says_nothing(self, logs: Mapping[str, float] | None) -> bool:
+        """Whether the watched task, or one of all for the overall score, had no label in this epoch."""
+        if not logs or self.key not in logs:
+            return False
+        unlabelled = self._unlabelled(logs)
+        is_overall = self.key.endswith(OVERALL) and self._task is None
+        return (is_overall and bool(unlabelled) and math.isnan(logs[self.key])) or self._task in unlabelled
 
     def improves(self, value: float, best: float | None, min_delta: float = 0.0) -> bool:
         """Whether a value is better than the best one so far; NaN never is."""
@@ -94,4 +102,4 @@ class Monitor:
             self._reference.update({task: value or 1.0 for task, value in values.items()})
         # without a task that the first epoch had, the mean is about something else
         compared = {task: values.get(task, math.nan) for task in self._reference}
-        logs[self.key] = overall_score(compared, directions, self._reference)
+        logs[self.key] = overall_score(compared, directions, self._reference) if compared else math.nan

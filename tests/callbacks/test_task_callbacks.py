@@ -95,19 +95,23 @@ def test_an_epoch_without_labels_says_nothing():
     none = {**y, "b": np.full(16, np.nan, "float32")}
     model = compiled()
     stopping, overall = TaskEarlyStopping(patience=1), mtl.callbacks.EarlyStopping("overall", patience=1)
-    for callback in (stopping, overall):
+    on_b = mtl.callbacks.EarlyStopping("b", patience=1)
+    for callback in (stopping, overall, on_b):
         callback.set_model(model)
         callback.on_train_begin()
     for labels, a, b in ((y, 0.5, 2.0), (none, 0.6, 0.0), (y, 0.7, 1.0)):
         model.evaluate(x, labels, verbose=0)
         logs = {"val_a_accuracy": a, "val_b_mae": b}
         stopping.on_epoch_end(0, logs)
-        overall.on_epoch_end(0, logs)
+        overall.on_epoch_end(1, logs)
+        on_b.on_epoch_end(1, logs)
         assert stopping.best["a"] == a
+        assert not model.stop_training
         assert np.isnan(logs["val_overall"]) == (labels is none)
     assert stopping.best["b"] == 1.0
     assert stopping.waited == {"a": 0, "b": 0}
     assert overall.best == pytest.approx((0.7 + 1 - 1.0 / 2.0) / 2)
+    assert on_b.best == 1.0
     # NaN is no improvement, and does not become the best value
     stopping.on_epoch_end(1, {"val_a_accuracy": np.nan, "val_b_mae": 0.5})
     assert stopping.stopped == {"a": 1}

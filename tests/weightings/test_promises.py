@@ -222,6 +222,14 @@ def test_fairgrad_from_the_sum_to_mgda():
     assert fair @ shortest / np.linalg.norm(fair) / np.linalg.norm(shortest) > 0.999
 
 
+@pytest.mark.parametrize("alpha", [1e-6, 1e-2, 1e3, 1e6])
+def test_fairgrad_survives_any_alpha(alpha):
+    """Where some weights are of a size that float64 does not have."""
+    for case in CASES:
+        weights = solve("fairgrad", families(4, 6)[case], alpha=alpha)
+        assert (weights[[0, 2, 3]] > 0).all(), case
+
+
 def test_without_conflict_projections_change_nothing():
     jacobian = np.abs(families(6, 9)["random"])
     for name in ("upgrad", "dual_proj"):

@@ -11,6 +11,8 @@ RIDGE = 1e-13
 STRAINED, STRAINED_RIDGE = 1e8, 1e-8
 # Newton's steps square their errors: a change of this size leaves none that float64 could show
 MOST_STEPS, SETTLED = 100, 3e-7
+# at small powers a task that gains twice what another does gets `2^(-1 / power)` of its weight: this is 0
+NOTHING = 1e-100
 
 
 def fair_weights(rows: Rows, power: float) -> tf.Tensor:
@@ -49,11 +51,12 @@ def fair_weights(rows: Rows, power: float) -> tf.Tensor:
         scale = tf.math.rsqrt(tf.linalg.diag_part(curved))
         root = tf.linalg.cholesky(curved * scale[:, None] * scale[None, :])
         change = -scale * tf.linalg.cholesky_solve(root, (scale * slope)[:, None])[:, 0]
+        change = tf.where((x <= NOTHING) & (change < 0.0), tf.zeros_like(change), change)
         largest = tf.reduce_max(tf.abs(change))
         # 1 - part, which can be far below the resolution of 1
         kept = tf.exp(-tf.math.log1p(power * largest) / power)
         share = tf.math.divide_no_nan(change, largest)
-        x *= (1.0 + share) - share * kept
+        x = tf.maximum(x * ((1.0 + share) - share * kept), NOTHING)
         strained = tf.reduce_max(x ** (1.0 + power)) > STRAINED
         return count + 1, x, tf.where(strained, tf.constant(STRAINED_RIDGE, x.dtype), ridge), largest > SETTLED
 

@@ -13,6 +13,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mtl_keras import distribute
 from mtl_keras.callbacks import run_state
 from mtl_keras.callbacks.checkpoints import Checkpoint, CheckpointFolder
 from mtl_keras.callbacks.plain import Arrays
@@ -52,6 +53,9 @@ class Resume(Continuation):
     On SIGTERM the run saves after the current step and exits with status 75 (`Resume.SAVED`), "try again later". A
     second SIGTERM ends it at once.
 
+    Of several workers the chief writes, after epochs only, and all take up what it wrote: the folder has to be on a
+    file system that they share. SIGTERM ends them without saving; the epoch begins again.
+
     The order of the data has to follow from seed and epoch, as it does with `mtl_keras.data`, with arrays (after
     `keras.utils.set_random_seed`) and with `tf.data`'s `shuffle` with a seed. `docs/training.md` says more.
     """
@@ -64,6 +68,14 @@ class Resume(Continuation):
             given = name == "keep" or number is not None
             if given and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
                 raise ValueError(message(f"a whole number of at least 1 for {name}", "correct it", **{name: number}))
+        if every is not None and distribute.number_of_workers() > 1:
+            raise ValueError(
+                message(
+                    "checkpoints after epochs only, with several workers (within an epoch each has its own logs)",
+                    "leave it out, and make epochs shorter by steps_per_epoch",
+                    every=every,
+                )
+            )
         self.every = every
         self._folder = CheckpointFolder(Path(folder), keep)
         self._loaded: Checkpoint | None = None
@@ -74,13 +86,15 @@ class Resume(Continuation):
 
     def take_up(self, model: Any, call: FitCall) -> dict[str, Any]:
         """Find the newest checkpoint; returns the epoch to begin with, and the data in passes that can be counted."""
-        self._folder.lock()
+        if distribute.is_chief():
+            self._folder.lock()
         self._call = call
         self._variables = run_state.Variables(model)
         self._settings = {**run_state.settings(model), **_data_settings(call)}
         self._loaded, notes = self._folder.latest()
         for note in notes:
             _note(note)
+        self._check_workers(model)
         self._terminated = False
         self._validations = 0
         data = {"x": _in_passes(call.x), "validation_data": _in_passes(call.validation_data)}
@@ -97,6 +111,19 @@ class Resume(Continuation):
             return {**data, "initial_epoch": call.epochs}
         _note(f"{self._folder.path}: going on {where}")
         return {**data, "initial_epoch": min(epochs, call.epochs)}
+
+    def _check_workers(self, model: Any) -> None:
+        """All workers have to go on from the same place, or their weights would differ from then on."""
+        epoch = self._loaded.epoch if self._loaded is not None else 0
+        if not distribute.all_agree(model.distribute_strategy, epoch):
+            raise ValueError(
+                message(
+                    "the same checkpoint on every worker",
+                    "keep the folder on a file system that all workers share",
+                    folder=str(self._folder.path),
+                    epochs=epoch,
+                )
+            )
 
     def _check(self, found: Checkpoint) -> None:
         if found.state.get("format") != _FORMAT:
@@ -205,13 +232,16 @@ class Resume(Continuation):
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         self._logs.append({"epoch": epoch, **{key: float(value) for key, value in (logs or {}).items()}})
         self._save(epoch + 1, 0)
-        self._write_history()
+        if distribute.is_chief():
+            self._write_history()
         if self._terminated:
             _exit(self._folder.path)
 
     # -- the state -----------------------------------------------------------------------------------------------
 
     def _save(self, epoch: int, executions: int) -> None:
+        if not distribute.is_chief():
+            return
         arrays: Arrays = {}
         state = {
             "format": _FORMAT,
@@ -255,12 +285,14 @@ class Resume(Continuation):
         self._terminated = True
 
     def _save_and_exit(self) -> None:
-        self._save(self._epoch, self._executions)
+        if distribute.number_of_workers() == 1:  # several were told at different steps
+            self._save(self._epoch, self._executions)
         _exit(self._folder.path)
 
 
 def _exit(folder: Path) -> None:
-    _note(f"{folder}: saved on SIGTERM; start the same command again to go on")
+    done = "saved" if distribute.number_of_workers() == 1 else "ended"
+    _note(f"{folder}: {done} on SIGTERM; start the same command again to go on")
     raise SystemExit(SAVED)
 
 

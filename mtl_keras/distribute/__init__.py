@@ -4,11 +4,12 @@
 """
 
 from mtl_keras.distribute.cluster import Cluster, cluster, is_chief, number_of_workers, own_folder
-from mtl_keras.distribute.strategies import NAMES, chief_first, replicas, strategy, wait_for_all
+from mtl_keras.distribute.strategies import NAMES, all_agree, chief_first, replicas, strategy, wait_for_all
 
 __all__ = [
     "NAMES",
     "Cluster",
+    "all_agree",
     "chief_first",
     "cluster",
     "is_chief",

@@ -43,6 +43,8 @@ class SeenByKeras:
 
     def run(self, step: Callable, args: tuple = (), kwargs: Any = None, options: Any = None) -> Any:
         """Run a step on every replica's share; batches that were distributed before are shares already."""
+        if len(args) != 1:
+            return self._strategy.run(step, args=args, kwargs=kwargs)
         (batch,) = args
         if any(isinstance(part, tf.distribute.DistributedValues) for part in tf.nest.flatten(batch)):
             return self._strategy.run(step, args=args)

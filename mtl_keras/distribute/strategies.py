@@ -66,14 +66,32 @@ def wait_for_all(strategy: "tf.distribute.Strategy") -> None:
     Example:
         >>> wait_for_all(strategy("one"))
     """
-    if number_of_workers() > 1:
-        import tensorflow as tf
+    all_agree(strategy, 0)
 
-        @tf.function
-        def count() -> tf.Tensor:
-            return strategy.reduce(tf.distribute.ReduceOp.SUM, strategy.run(lambda: tf.ones([])), axis=None)
 
-        float(count())
+def all_agree(strategy: "tf.distribute.Strategy", value: float) -> bool:
+    """Wait until all workers have come here; then, whether each of them came with the same number.
+
+    Args:
+        strategy: That of all workers.
+        value: This worker's number.
+
+    Example:
+        >>> all_agree(strategy("one"), 3)
+        True
+    """
+    if number_of_workers() == 1:
+        return True
+    import tensorflow as tf
+
+    @tf.function
+    def sums(own: tf.Tensor) -> tf.Tensor:
+        total = strategy.run(lambda: tf.stack([own, own * own, tf.ones_like(own)]))
+        return strategy.reduce(tf.distribute.ReduceOp.SUM, total, axis=None)
+
+    total, squares, replicas = (float(part) for part in sums(tf.constant(float(value), tf.float64)))
+    # all numbers are the same where their variance is 0
+    return squares * replicas == total * total
 
 
 @contextmanager

@@ -23,6 +23,7 @@ from mtl_keras.training.clipping import check_clipping
 from mtl_keras.training.clock import EpochClock
 from mtl_keras.training.compile_state import make_plan, plan_tasks
 from mtl_keras.training.continuing import continued
+from mtl_keras.training.finite import SatOut
 from mtl_keras.training.graph_errors import quiet_about_unknown_length, readable
 from mtl_keras.training.weighting_data import beside_training
 
@@ -243,7 +244,7 @@ class MultiTaskModel(Surgery, SteppingModel):
             )
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             listed = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
-            callbacks = [EpochClock(self.plan.weighting, x), *listed]
+            callbacks = [EpochClock(self.plan.weighting, x), SatOut(self.plan), *listed]
         if isinstance(x, tf.data.Dataset) and sample_weight is not None:
             raise ValueError(
                 message(

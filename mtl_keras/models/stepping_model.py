@@ -12,7 +12,7 @@ from mtl_keras.distribute.shares import Share
 from mtl_keras.errors import message
 from mtl_keras.models.setup import Setup
 from mtl_keras.training import data_checks, step
-from mtl_keras.training.compile_state import add_halves
+from mtl_keras.training.compile_state import add_halves, check_shared
 from mtl_keras.training.step_plan import StepPlan
 from mtl_keras.training.weighting_data import in_two
 from mtl_keras.weightings.base import SCOPES
@@ -56,7 +56,8 @@ class SteppingModel(ReplicatedModel):
                     message("log keys that measured gradients can have", "rename the task's metric", key=taken[0])
                 )
             if plan.trunk is None:
-                add_halves(self, plan, "gradients to be measured on")
+                add_halves(self, plan)
+            check_shared(plan, "gradients to be measured on")
         self.train_function = plan.watch.change_scope(scope, self.train_function)
         self.make_train_function()
 

@@ -55,6 +55,7 @@ def clipped(optimizer: Any, pairs: Pairs) -> Pairs:
     elif global_norm:
         gradients, _ = tf.clip_by_global_norm(gradients, global_norm * scale)
     else:
-        gradients = [tf.clip_by_value(g, -value * scale, value * scale) for g in gradients]
+        # what is not finite stays so, for an optimizer that skips such steps
+        gradients = [tf.clip_by_value(g, -value * scale, value * scale) + 0.0 * g for g in gradients]
     share = 1.0 / replicas.count()
     return [(tf.cast(share, g.dtype) * g, variable) for g, (_, variable) in zip(gradients, pairs, strict=True)]

@@ -1,6 +1,7 @@
 """From the arguments of `compile` to a StepPlan: everything matched by task name, every mismatch named."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from typing import Any
 
 import keras
@@ -108,7 +109,7 @@ def make_plan(
     """Bind the weighting, build the forward models and find whose variable is whose.
 
     Args:
-        model: A MultiTaskModel, for its traced `graph` and, for gradient methods, its `partition`.
+        model: A MultiTaskModel, for its traced `graph` and its `partition`.
         tasks, plans: All tasks, and those of them that have a loss.
         weighting, scope, head_gradients, loss_weights: As given to `compile`.
         participation: The model's.
@@ -136,18 +137,23 @@ def make_plan(
         watch=GradientWatch(GradientTracker(names)),
     )
     size = None
-    if weighting.reads != "losses":
-        add_halves(model, plan, f"weighting {weighting.name!r} to balance")
+    if weighting.reads == "losses":
+        # only gradient methods need both halves; others then look at single tasks' losses, not at their gradients
+        with suppress(ValueError):
+            add_halves(model, plan)
+    else:
+        add_halves(model, plan)
+        check_shared(plan, f"weighting {weighting.name!r} to balance")
         size = sum(int(v.value.shape.num_elements()) for v in plan.shared_variables)
     weighting.bind([TaskInfo(p.name, p.kind) for p in plans], gradient_size=size)
     return plan
 
 
-def add_halves(model: keras.Model, plan: StepPlan, purpose: str) -> None:
+def add_halves(model: keras.Model, plan: StepPlan) -> None:
     """Give the plan trunk and heads and say whose variable is whose, so that gradients of single tasks can be taken.
 
     Raises:
-        ValueError: The graph has no clean cut, or the tasks share nothing that is trained.
+        ValueError: The graph has no clean cut.
     """
     parts = model.partition
     plan.trunk, plan.heads = _halves(model, plan.names, _loss_inputs(plan.tasks, model.graph))
@@ -155,6 +161,14 @@ def add_halves(model: keras.Model, plan: StepPlan, purpose: str) -> None:
     plan.shared_variables = parts.shared_variables
     plan.last_shared_variables = parts.last_shared_variables
     plan.task_variables = parts.task_variables
+
+
+def check_shared(plan: StepPlan, purpose: str) -> None:
+    """Refuse what needs trained variables that tasks share.
+
+    Raises:
+        ValueError: There are none, and several tasks.
+    """
     if not plan.shared_variables and len(plan.names) > 1:
         raise ValueError(
             message(

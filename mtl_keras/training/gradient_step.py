@@ -1,10 +1,11 @@
-"""A step that reads task gradients: trunk once, heads once, trunk backward as often as the scope asks.
+"""A step by single tasks' gradients: trunk once, heads once, trunk backward as often as method and scope ask.
 
-| scope        | backwards through the trunk | Gramian of |
-|--------------|-----------------------------|------------|
-| `parameters` | K                           | all shared variables |
-| `features`   | 1                           | the cut, flattened over batch and features |
-| `last_layer` | 1, and K through one layer  | the last shared layer's variables |
+| method and scope        | backwards through the trunk | Gramian of |
+|-------------------------|-----------------------------|------------|
+| reads losses            | 1                           | |
+| gradients, `parameters` | K                           | all shared variables |
+| gradients, `features`   | 1                           | the cut, flattened over batch and features |
+| gradients, `last_layer` | 1, and K through one layer  | the last shared layer's variables |
 """
 
 from typing import Any
@@ -14,13 +15,14 @@ import tensorflow as tf
 
 from mtl_keras.gradients import gramian as gram
 from mtl_keras.gradients import replicas
+from mtl_keras.training import finite
 from mtl_keras.training.measure import Measured
 from mtl_keras.training.split_pass import SplitPass
 from mtl_keras.training.step_plan import StepPlan
 
 
 def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, examples: tf.Tensor) -> tuple:
-    """Gradients of one batch, with the weights of a method that reads gradients.
+    """Gradients of one batch, without the tasks whose loss or gradient is not finite.
 
     Returns:
         The batch's losses, the forward pass, the applied weights [K] (for aggregators those of the loss weighting
@@ -29,44 +31,70 @@ def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_wei
     """
     scale = model.optimizer.scale_loss(tf.ones([]))
     split = SplitPass(model, plan, x, y, sample_weight)
-    measured, added = split.measured, split.added
-    factors, pairs, penalty = _scaled_losses(plan, measured, scale)
-    if plan.weighting.cross_gramian:
-        weights, shared, in_heads = _from_halves(plan, split, scale)
+    found = [_of_tasks(plan, split, part) for part in range(len(split.parts))]
+    overflowed = finite.overflowed([rows for of_part in found for rows in of_part])
+    measured = split.measured.without(overflowed, finite.skips_whole_steps(model.optimizer))
+    found = [[finite.only(measured.present, rows) for rows in of_part] for of_part in found]
+    factors, pairs, penalty = _loss_factors(plan, measured, scale)
+    if plan.weighting.reads == "losses":
+        ((at_cut, in_heads, _),) = found
+        weights, shared = factors, split.pulled_back(_weighted(factors, at_cut), plan.shared_variables, dense=False)
+    elif plan.weighting.cross_gramian:
+        weights, shared, in_heads = _from_halves(plan, split, measured, found, scale)
     else:
-        at_cut, in_heads = split.at_cut_and_heads()
-        weights, shared = _from_whole(plan, split, at_cut, scale)
+        ((at_cut, in_heads, in_shared),) = found
+        weights, shared = _from_whole(plan, split, measured, at_cut, in_shared, scale)
     if weights is None:
-        weights = tf.ones_like(measured.losses) if factors is None else tf.stop_gradient(factors)
+        weights = tf.ones_like(measured.losses) if factors is None else factors
     in_training = weights if plan.head_gradients == "weighted" else factors
     pairs += zip(shared, plan.shared_variables, strict=True)
     for k, (name, gradients) in enumerate(zip(plan.names, in_heads, strict=True)):
         if in_training is not None:
-            gradients = [None if g is None else tf.cast(in_training[k], g.dtype) * g for g in gradients]
+            gradients = [_times(in_training[k], gradient) for gradient in gradients]
         pairs += zip(gradients, plan.task_variables[name], strict=True)
     if model.losses:
+        # regularization moves the variables of outputs that are not trained, too
+        reached = {id(variable) for _, variable in pairs}
+        pairs += [(None, variable) for variable in model.trainable_variables if id(variable) not in reached]
         extra = split.of_added([v for _, v in pairs], scale * replicas.portion(examples))
         pairs = [(_plus(g, e), v) for (g, v), e in zip(pairs, extra, strict=True)]
-    return measured, split.forward, weights, added if penalty is None else added + penalty, pairs
+    return measured, split.forward, weights, split.added if penalty is None else split.added + penalty, pairs
 
 
-def _scaled_losses(plan: StepPlan, measured: Measured, scale: tf.Tensor) -> tuple:
-    """Of a loss weighting before the gradient method: its weights [K], gradients of what it trains, its penalty."""
+def _of_tasks(plan: StepPlan, split: SplitPass, part: int) -> list[list[gram.Row]]:
+    """Rows of all tasks: at the cut, in their heads, and in the shared variables that the method reads."""
+    at_cut, in_heads = split.at_cut_and_heads(part)
+    variables: list[keras.Variable] = []
+    if plan.weighting.reads != "losses" and (plan.scope != "features" or plan.weighting.cross_gramian):
+        variables = plan.shared_variables if plan.scope == "parameters" else plan.last_shared_variables
+    return [at_cut, in_heads, [split.pulled_back(row, variables) if variables else [] for row in at_cut]]
+
+
+def _loss_factors(plan: StepPlan, measured: Measured, scale: tf.Tensor) -> tuple:
+    """Of a loss weighting, alone or before a gradient method: weights [K], gradients of what it trains, penalty.
+
+    Weights are None where there is no such weighting.
+    """
     weighting = plan.weighting
+    weigh = weighting.call if weighting.reads == "losses" else weighting.loss_factors
     variables = weighting.trainable_variables
     with tf.GradientTape() as tape:
-        factors = weighting.loss_factors(measured.losses, measured.present)
-        if factors is None or not variables:
-            return factors, [], None
+        factors = weigh(measured.losses, measured.present)
+        if factors is None:
+            return None, [], None
+        factors = tf.cast(factors, tf.float32)
         penalty = weighting.penalty(measured.present)
         total = tf.reduce_sum(factors * measured.losses)
         total = scale / replicas.count() * (total if penalty is None else total + penalty)
-    return factors, list(zip(tape.gradient(total, [v.value for v in variables]), variables, strict=True)), penalty
+    gradients = tape.gradient(total, [v.value for v in variables]) if variables else []
+    return tf.stop_gradient(factors), list(zip(gradients, variables, strict=True)), penalty
 
 
-def _from_whole(plan: StepPlan, split: SplitPass, at_cut: list[gram.Row], scale: tf.Tensor) -> tuple:
+def _from_whole(
+    plan: StepPlan, split: SplitPass, measured: Measured, at_cut: list[gram.Row], in_shared: list[gram.Row], scale: Any
+) -> tuple:
     """Applied weights [K] (None for aggregators) and this replica's share of the shared gradient."""
-    measured, shared = split.measured, plan.shared_variables
+    shared = plan.shared_variables
     if not shared:
         return tf.ones_like(measured.losses), []
     if plan.scope == "features":
@@ -75,35 +103,30 @@ def _from_whole(plan: StepPlan, split: SplitPass, at_cut: list[gram.Row], scale:
         weights = _weights(plan, measured.losses, matrix, measured.present, scale)
         return weights, split.pulled_back(gram.weighted_sum(weights, parts), shared)
     if plan.scope == "last_layer":
-        variables = plan.last_shared_variables
-        rows = [everywhere(split.pulled_back(row, variables), variables) for row in at_cut]
+        rows = [everywhere(row, plan.last_shared_variables) for row in in_shared]
         matrix = gram.gramian(gram.blocks(rows), len(plan.names))
         weights = _weights(plan, measured.losses, matrix, measured.present, scale)
         return weights, split.pulled_back(gram.weighted_sum(weights, gram.blocks(at_cut)), shared)
-    rows = [split.pulled_back(row, shared) for row in at_cut]
     if plan.weighting.reads == "jacobian":
         like = [v.value for v in shared]
-        jacobian = replicas.total(gram.flatten(rows, like)) / scale
+        jacobian = replicas.total(gram.flatten(in_shared, like)) / scale
         direction = plan.weighting.call(measured.losses, jacobian, measured.present)
         direction = tf.cast(direction, tf.float32) * scale / replicas.count()
         return None, gram.unflatten(direction, like)
-    parts = gram.blocks([everywhere(row, shared) for row in rows])
+    parts = gram.blocks([everywhere(row, shared) for row in in_shared])
     weights = _weights(plan, measured.losses, gram.gramian(parts, len(plan.names)), measured.present, scale)
     return weights, gram.weighted_sum(weights / replicas.count(), parts)
 
 
-def _from_halves(plan: StepPlan, split: SplitPass, scale: tf.Tensor) -> tuple:
+def _from_halves(plan: StepPlan, split: SplitPass, measured: Measured, found: Any, scale: tf.Tensor) -> tuple:
     """As `_from_whole`, for methods that read J1 J2' of two halves and apply their weights to the whole batch."""
-    measured = split.measured
-    counts = [part.counts for part in split.parts]
-    portions = [tf.math.divide_no_nan(own, measured.counts) for own in counts]
-    cuts, heads = zip(*[split.at_cut_and_heads(which) for which in (0, 1)], strict=True)
+    portions = [tf.math.divide_no_nan(part.counts, measured.counts) for part in split.parts]
+    cuts, heads, halves = zip(*found, strict=True)
     in_heads = _portioned(portions, heads)
     if not plan.shared_variables:
         return tf.ones_like(measured.losses), [], in_heads
-    present = split.parts[0].present & split.parts[1].present
+    present = measured.present & split.parts[0].present & split.parts[1].present
     variables = plan.shared_variables if plan.scope == "parameters" else plan.last_shared_variables
-    halves = [[split.pulled_back(row, variables) for row in at_cut] for at_cut in cuts]
     matrix = gram.cross_gramian(*[[everywhere(row, variables) for row in rows] for rows in halves])
     weights = _weights(plan, measured.losses, matrix, present, scale)
     if plan.scope == "parameters":
@@ -133,6 +156,16 @@ def everywhere(row: gram.Row, variables: list[keras.Variable]) -> gram.Row:
     if replicas.count() == 1:
         return row
     return replicas.total([tf.zeros_like(v.value) if g is None else g for g, v in zip(row, variables, strict=True)])
+
+
+def _weighted(weights: tf.Tensor, rows: list[gram.Row]) -> gram.Row:
+    """The weighted sum of K rows, added in float32."""
+    summed: gram.Row = []
+    for pieces in zip(*rows, strict=True):
+        terms = [weights[k] * tf.cast(piece, tf.float32) for k, piece in enumerate(pieces) if piece is not None]
+        dtype = next((piece.dtype for piece in pieces if piece is not None), None)
+        summed.append(tf.cast(tf.add_n(terms), dtype) if terms else None)
+    return summed
 
 
 def _times(factor: tf.Tensor, gradient: tf.Tensor | None) -> tf.Tensor | None:

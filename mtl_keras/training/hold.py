@@ -1,4 +1,4 @@
-"""A task without a label in the batch does not move: neither its head nor its optimizer's memory of it.
+"""A task without a label in the batch, or that sits it out, does not move: neither its head nor its optimizer's memory.
 
 A zero gradient is not enough: momentum, weight decay and regularization move a variable all the same, and statistics of
 batch normalization have no gradient. So the old values are kept and put back where none of a variable's tasks was
@@ -6,7 +6,6 @@ present.
 """
 
 from functools import partial
-from typing import Any
 
 import keras
 import tensorflow as tf
@@ -14,7 +13,6 @@ import tensorflow as tf
 from mtl_keras.gradients import replicas
 from mtl_keras.training.slots import optimizer_slots
 from mtl_keras.training.step_plan import StepPlan
-from mtl_keras.training.task_plan import TaskPlan
 
 
 class _Hold:
@@ -43,15 +41,10 @@ class _Hold:
         return tf.no_op()
 
 
-def hold_absent(model: keras.Model, plan: StepPlan, y: Any, sample_weight: Any) -> _Hold:
+def hold_absent(model: keras.Model, plan: StepPlan) -> _Hold:
     """Keep what has to stay where it is if a task turns out to be absent from the global batch."""
-    may_miss = {
-        k
-        for k, task in enumerate(plan.tasks)
-        if task.name in plan.participation.may_sit_out or _may_miss(task, y[task.name], sample_weight.get(task.name))
-    }
     held: list[tuple[keras.Variable, list[int] | None]] = []
-    if may_miss and len(plan.tasks) > 1:
+    if len(plan.tasks) > 1:
         slots = optimizer_slots(model.optimizer, model.trainable_variables)
         of_variable: dict[str, list[keras.Variable]] = {}
         for slot in slots:
@@ -59,29 +52,24 @@ def hold_absent(model: keras.Model, plan: StepPlan, y: Any, sample_weight: Any) 
                 of_variable.setdefault(slot.owner, []).append(slot.variable)
         for variable in model.trainable_variables:
             tasks = plan.owners.get(variable.path)
-            if tasks is not None and len(tasks) < len(plan.tasks) and set(tasks) <= may_miss:
+            if tasks is not None and len(tasks) < len(plan.tasks):
                 held += [(v, tasks) for v in [variable, *of_variable.get(variable.path, [])]]
-        for layer in model.layers:
-            for variable in layer.non_trainable_variables if layer.trainable else []:
-                tasks = plan.owners.get(variable.path)
-                if tasks and len(tasks) < len(plan.tasks) and set(tasks) <= may_miss and _is_floating(variable):
-                    held.append((variable, tasks))
         # an optimizer of a task's own counts the steps that the task has trained
-        own = {name: [k] for k, name in enumerate(plan.names) if k in may_miss}
+        own = {name: [k] for k, name in enumerate(plan.names)}
         held += [(slot.variable, own[slot.part]) for slot in slots if slot.owner is None and slot.part in own]
         per_task = (len(plan.tasks),)
         for variable in plan.weighting.trainable_variables:
             if tuple(variable.shape) == per_task:
                 vectors = [variable, *of_variable.get(variable.path, [])]
                 held += [(v, None) for v in vectors if tuple(v.shape) == per_task]
+    # statistics of a batch that no task takes part in are not worth keeping either: they may be infinite
+    for layer in model.layers:
+        for variable in layer.non_trainable_variables if layer.trainable else []:
+            tasks = plan.owners.get(variable.path)
+            if tasks and _is_floating(variable):
+                held.append((variable, tasks))
     return _Hold(held)
 
 
 def _is_floating(variable: keras.Variable) -> bool:
     return keras.backend.is_float_dtype(variable.dtype)
-
-
-def _may_miss(task: TaskPlan, labels: Any, sample_weight: Any) -> bool:
-    if sample_weight is not None or labels.dtype.is_floating:
-        return True
-    return labels.dtype.min <= task.missing <= labels.dtype.max

@@ -1,6 +1,6 @@
 """Losses of one batch, normalised over the global batch."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import tensorflow as tf
@@ -22,8 +22,11 @@ class Measured:
         shares: This replica's share of each scaled global loss [K], differentiable; the shares of all replicas add up.
         losses: The scaled global losses [K], the same on every replica, constants; 0 where absent.
         counts: Global label counts (or label weights) [K], constants.
-        present: Which tasks have a label in the global batch and, in training, do not sit out, bool [K].
+        present: Which tasks train: those with a label in the global batch and finite losses that, in training, do not sit
+            out, bool [K].
         scale: What the losses were multiplied by [K].
+        failed: Which tasks would train if all were finite, see `finite.py`, bool [K].
+        overflowed: Which of them have a finite loss, but not a finite gradient, bool [K].
     """
 
     found: TaskLosses
@@ -32,6 +35,31 @@ class Measured:
     counts: tf.Tensor
     present: tf.Tensor
     scale: tf.Tensor
+    failed: tf.Tensor
+    overflowed: tf.Tensor
+
+    @property
+    def nobody(self) -> tf.Tensor:
+        """Whether all tasks that would train are not finite, bool."""
+        return tf.reduce_any(self.failed | self.overflowed) & ~tf.reduce_any(self.present)
+
+    def without(self, overflowed: tf.Tensor, may_skip: bool) -> "Measured":
+        """The same, but tasks with these gradients sit out too.
+
+        Args:
+            overflowed: Whose gradient is not finite, bool [K].
+            may_skip: Whether the optimizer skips steps in which all gradients overflow: then no task is to blame.
+        """
+        overflowed &= self.present
+        present = self.present & ~overflowed
+        blamed = overflowed & tf.reduce_any(present) if may_skip else overflowed
+        return replace(
+            self,
+            losses=tf.where(present, self.losses, 0.0),
+            present=present,
+            failed=self.failed | blamed,
+            overflowed=overflowed,
+        )
 
 
 def measure(plan: StepPlan, forward: dict[str, Any], y: Any, sample_weight: Any, training: bool) -> Measured:
@@ -44,7 +72,10 @@ def measure(plan: StepPlan, forward: dict[str, Any], y: Any, sample_weight: Any,
         factors = plan.participation.factors(plan.names)
         scale *= factors
         present &= factors > 0.0
-    losses = tf.where(present, scale * tf.math.divide_no_nan(sums, counts), 0.0)
+    losses = scale * tf.math.divide_no_nan(sums, counts)
+    failed = present & ~tf.math.is_finite(losses)
+    present &= ~failed
+    losses = tf.where(present, losses, 0.0)
     if plan.weighting.positive_losses and training:
         text = f"Expected losses of at least 0 for weighting {plan.weighting.name!r}. Received: {plan.names}="
         do = ". Do choose losses that cannot be negative, or a weighting that takes no logarithm."
@@ -52,4 +83,4 @@ def measure(plan: StepPlan, forward: dict[str, Any], y: Any, sample_weight: Any,
         with tf.control_dependencies([] if check is None else [check]):
             losses = tf.where(present, tf.maximum(losses, _ABOVE_ZERO), 0.0)
     shares = tf.where(present, scale * tf.math.divide_no_nan(found.sums, counts), 0.0)
-    return Measured(found, shares, losses, counts, present, scale)
+    return Measured(found, shares, losses, counts, present, scale, failed, tf.zeros_like(failed))

@@ -40,7 +40,7 @@ class SplitPass:
             self._cut = keras.tree.flatten(plan.trunk(x, training=True))
             with tf.GradientTape(persistent=bool(halves)) as self._head_tape:
                 self._copies = [[tf.identity(tensor) for tensor in self._cut] for _ in plan.names]
-                self._head_tape.watch([t for own in self._copies for t in own if t.dtype.is_floating])
+                self._head_tape.watch([t for own in self._copies for t in self._reached(own)])
                 self.forward = self._through_heads()
                 # before anything is summed over replicas: their threads meet there, and Keras keeps these in the layers
                 self.added = tf.zeros([]) if losses_only else added_losses(model)
@@ -61,25 +61,35 @@ class SplitPass:
     def at_cut_and_heads(self, part: int = 0) -> tuple[list[gram.Row], list[gram.Row]]:
         """Per task, this replica's share of its gradient at the cut and of its own variables, with the loss scale."""
         plan = self._plan
-        copies = [tensor for own in self._copies for tensor in own]
-        own = [v.value for name in plan.names for v in plan.task_variables[name]]
-        found = [_dense(g) for g in self._head_tape.gradient(self._totals[part], [*copies, *own])]
-        at_cut, in_heads = [], []
-        for _ in plan.names:
-            row, found = found[: len(self._cut)], found[len(self._cut) :]
-            at_cut.append([None if is_input else g for g, is_input in zip(row, plan.cut_from_inputs, strict=True)])
-        for name in plan.names:
-            size = len(plan.task_variables[name])
-            row, found = found[:size], found[size:]
-            in_heads.append(row)
-        return at_cut, in_heads
+        copies = [self._reached(own) for own in self._copies]
+        own = [[v.value for v in plan.task_variables[name]] for name in plan.names]
+        found = self._head_tape.gradient(self._totals[part], [copies, own])
+        at_cut = []
+        for row in found[0]:
+            gradients = iter(row)
+            at_cut.append([_dense(next(gradients)) if reached else None for reached in self._is_reached()])
+        return at_cut, [[_dense(g) for g in row] for row in found[1]]
 
-    def pulled_back(self, row: gram.Row, variables: list[keras.Variable]) -> gram.Row:
-        """A gradient at the cut, carried back through the trunk to some of the shared variables."""
+    def _is_reached(self) -> list[bool]:
+        """For each cut tensor, whether gradients flow on from it to shared variables."""
+        pairs = zip(self._cut, self._plan.cut_from_inputs, strict=True)
+        return [tensor.dtype.is_floating and not is_input for tensor, is_input in pairs]
+
+    def _reached(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
+        return [tensor for tensor, reached in zip(tensors, self._is_reached(), strict=True) if reached]
+
+    def pulled_back(self, row: gram.Row, variables: list[keras.Variable], dense: bool = True) -> gram.Row:
+        """A gradient at the cut, carried back through the trunk to some of the shared variables.
+
+        Args:
+            row: One piece for each cut tensor.
+            variables: To where.
+            dense: Whether gradients of embeddings are to be whole, not in slices.
+        """
         reached = [(tensor, g) for tensor, g in zip(self._cut, row, strict=True) if g is not None]
         tensors, gradients = [t for t, _ in reached], [g for _, g in reached]
         found = self._tape.gradient(tensors, [v.value for v in variables], output_gradients=gradients)
-        return [_dense(g) for g in found]
+        return [_dense(g) for g in found] if dense else found
 
     def of_added(self, variables: list[keras.Variable], share: tf.Tensor) -> gram.Row:
         """The gradient of what is added to the losses, times `share`."""

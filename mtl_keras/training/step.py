@@ -6,6 +6,7 @@ import keras
 import tensorflow as tf
 
 from mtl_keras.gradients import replicas
+from mtl_keras.training import finite
 from mtl_keras.training.added import added_losses
 from mtl_keras.training.clipping import clipped
 from mtl_keras.training.gradient_look import measure_gradients
@@ -30,7 +31,7 @@ def train_step(
         real: Whether the part counts, bool scalar, see `mtl_keras.distribute`; None where it always does.
         other: `(x, y, sample_weight)` of other examples, for weightings with `validation_batches`.
     """
-    hold = hold_absent(model, plan, y, sample_weight)
+    hold = hold_absent(model, plan)
     examples, sample_weight = _counted(plan, x, sample_weight, real)
     overflow = Overflow(model.optimizer, plan.weighting)
     if plan.weighting.validation_batches:
@@ -40,16 +41,18 @@ def train_step(
     if plan.watch.measuring:
         measure_gradients(model, plan, x, y, sample_weight)
     second_look = SecondLook(plan, x, y, sample_weight) if plan.weighting.second_forward else None
-    take_step = _loss_step if plan.weighting.reads == "losses" else gradient_step
+    take_step = _undivided_step if plan.trunk is None else gradient_step
     measured, forward, weights, added, gradients = take_step(model, plan, x, y, sample_weight, examples)
     moved = [(gradient, variable) for gradient, variable in gradients if gradient is not None]
     if moved:
-        model.optimizer.apply_gradients(clipped(model.optimizer, moved))
+        moved = finite.skipped_alike(model.optimizer, clipped(model.optimizer, moved), measured.nobody)
+        model.optimizer.apply_gradients(moved)
+        finite.lower_loss_scale(model.optimizer, tf.reduce_any(measured.overflowed) & ~measured.nobody)
     hold.release(measured.present)
     if second_look is not None:
         plan.weighting.after_step(measured.losses, second_look.measure().losses, measured.present)
     weights = overflow.undo([gradient for gradient, _ in moved], weights)
-    _track(plan, measured, forward, measured.scale * tf.cast(weights, tf.float32), added, examples)
+    _track(plan, measured, forward, measured.scale * tf.cast(weights, tf.float32), added, examples, training=True)
 
 
 def test_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, real: Any) -> None:
@@ -73,15 +76,39 @@ def _counted(plan: StepPlan, x: Any, sample_weight: dict[str, Any], real: Any) -
 
 
 def _track(
-    plan: StepPlan, measured: Measured, forward: Any, weights: tf.Tensor, added: tf.Tensor, examples: tf.Tensor
+    plan: StepPlan,
+    measured: Measured,
+    forward: Any,
+    weights: tf.Tensor,
+    added: tf.Tensor,
+    examples: tf.Tensor,
+    training: bool = False,
 ) -> None:
-    found = measured.found
-    plan.tracker.update_state(found.sums, found.counts, weights, added, examples)
-    plan.update_metrics(found.labels, forward["output"], found.masks, found.weights)
+    """Into the logs: of tasks that sat out a training step only that they did; evaluation shows what there is."""
+    found, outputs = measured.found, forward["output"]
+    failed = measured.failed if training else tf.zeros_like(measured.failed)
+    there = tf.cast(~failed, tf.float32)
+    sums, counts = (tf.math.multiply_no_nan(values, there) for values in (found.sums, found.counts))
+    sat_out = tf.cast(failed, tf.float32) / replicas.count()
+    plan.tracker.update_state(sums, counts, weights, added, examples, sat_out)
+    if not training:
+        plan.update_metrics(found.labels, outputs, found.masks, found.weights)
+        return
+
+    def kept(tensors: dict[str, Any]) -> dict[str, Any]:
+        names = enumerate(plan.names)
+        return {n: tf.where(failed[k], tf.zeros_like(tensors[n]), tensors[n]) for k, n in names}
+
+    plan.update_metrics(*(kept(tensors) for tensors in (found.labels, outputs, found.masks, found.weights)))
 
 
-def _loss_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, examples: tf.Tensor) -> tuple:
-    """Weights from losses: one backward of the weighted total."""
+def _undivided_step(
+    model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, examples: tf.Tensor
+) -> tuple:
+    """Weights from losses, one backward of the weighted total: for graphs without a clean cut, see `partition`.
+
+    Returns what `gradient_step` returns. A task whose loss is not finite sits out, but its gradient is not looked at.
+    """
     weighting = plan.weighting
     variables = model.trainable_variables
     with tf.GradientTape() as tape:
@@ -95,7 +122,9 @@ def _loss_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight
         penalty = weighting.penalty(measured.present)
         if penalty is not None:
             added += penalty
-        total = tf.reduce_sum(weights * measured.shares) + added * replicas.portion(examples)
+        total = tf.reduce_sum(weights * tf.where(measured.present, measured.shares, 0.0)) + added * replicas.portion(
+            examples
+        )
         total = model.optimizer.scale_loss(total)
     gradients = tape.gradient(total, [v.value for v in variables])
     return measured, forward, tf.stop_gradient(weights), added, list(zip(gradients, variables, strict=True))

@@ -26,7 +26,7 @@ class StepPlan:
         head_gradients: Whether a gradient method's weights reach the heads' own variables too.
         loss_weights: What each loss is multiplied by before the method sees it.
         whole: Model from the inputs to `{"output": {task: ...}, "loss_input": {task: ...}}` of the trained tasks.
-        trunk: Model from the inputs to the cut; None until `add_halves`, which gradient methods and measurements need.
+        trunk: Model from the inputs to the cut; None where there is no clean cut and the method reads losses only.
         heads: For each trained task a model from the cut to `{"output": ..., "loss_input": ...}`.
         cut_from_inputs: For each cut tensor, whether it is one of the model's inputs (no shared variable behind it).
         owners: For each variable's path, the indices of the trained tasks that depend on it.

@@ -6,7 +6,7 @@ Stock Keras keeps one metric with two variables per output; for many tasks their
 import keras
 import tensorflow as tf
 
-_PER_TASK = 4  # loss sum, label count, weighted loss sum, weight times count
+_PER_TASK = 5  # loss sum, label count, weighted loss sum, weight times count, steps sat out
 
 
 @keras.saving.register_keras_serializable(package="mtl_keras")
@@ -26,19 +26,33 @@ class LossTracker(keras.metrics.Metric):
         )
 
     def update_state(
-        self, sums: tf.Tensor, counts: tf.Tensor, weights: tf.Tensor, added: tf.Tensor, examples: tf.Tensor
+        self,
+        sums: tf.Tensor,
+        counts: tf.Tensor,
+        weights: tf.Tensor,
+        added: tf.Tensor,
+        examples: tf.Tensor,
+        sat_out: tf.Tensor,
     ) -> None:
-        """Take in one batch: sums, counts and weights [K]; what was added to the loss; the number of examples."""
+        """Take in one batch.
+
+        Args:
+            sums, counts, weights: Per task [K].
+            added: What was added to the loss.
+            examples: The number of examples.
+            sat_out: 1 for the tasks that sat out the step [K], or its share on one of several replicas.
+        """
         examples = tf.cast(examples, tf.float32)
         one_batch = tf.concat(
-            [sums, counts, weights * sums, weights * counts, tf.stack([added * examples, examples, 1.0])], axis=0
+            [sums, counts, weights * sums, weights * counts, sat_out, tf.stack([added * examples, examples, 1.0])],
+            axis=0,
         )
         self.state.assign_add(one_batch)
 
     def result(self) -> dict[str, tf.Tensor]:
         """`{"loss", "<task>_loss", "<task>_weight"}`; 0 where no label was seen."""
         state = tf.convert_to_tensor(self.state)
-        sums, counts, weighted, weights = tf.unstack(tf.reshape(state[:-3], [_PER_TASK, -1]))
+        sums, counts, weighted, weights, _ = tf.unstack(tf.reshape(state[:-3], [_PER_TASK, -1]))
         added, examples = state[-3], state[-2]
         losses = tf.unstack(tf.math.divide_no_nan(sums, counts))
         applied = tf.unstack(tf.math.divide_no_nan(weights, counts))
@@ -56,3 +70,9 @@ class LossTracker(keras.metrics.Metric):
         num_tasks = len(self.task_names)
         counts = keras.ops.convert_to_numpy(self.state)[num_tasks : 2 * num_tasks]
         return {task: float(count) for task, count in zip(self.task_names, counts, strict=True)}
+
+    def sat_out(self) -> dict[str, float]:
+        """In how many steps each task has sat out since the last reset, because its loss or gradient was not finite."""
+        num_tasks = len(self.task_names)
+        steps = keras.ops.convert_to_numpy(self.state)[4 * num_tasks : 5 * num_tasks]
+        return {task: float(round(count)) for task, count in zip(self.task_names, steps, strict=True)}

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import worker
 
+import mtl_keras as mtl
 from mtl_keras import distribute
 from mtl_keras.distribute import launch
 
@@ -28,7 +29,7 @@ def workers(tmp_path_factory):
 
 
 def test_two_workers_are_one_process(workers, tmp_path):
-    """Fit, validation, a checkpoint and what follows from it, evaluation, prediction, on every worker."""
+    """Fit, validation, resuming, the best model from its file, evaluation, prediction, on every worker."""
     expected = worker.train(distribute.strategy("one"), tmp_path)
     for found in workers[0]:
         assert found["replicas"] == 2
@@ -45,16 +46,33 @@ def test_two_workers_are_one_process(workers, tmp_path):
 def test_the_chief_alone_writes_and_reports(workers):
     _, folder, printed = workers
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["best.keras", "board", "last.keras", "worker0.json", "worker1.json"]
+    assert names == ["best.keras", "board", "resume", "worker0.json", "worker1.json"]
+    kept = sorted(path.name for path in (folder / "resume").glob("*[!.]*.*") if not path.name.startswith("lock"))
+    assert kept == ["checkpoint-000002-000000000.npz", "checkpoint-000003-000000000.npz", "history.csv"]
     assert [len(list((folder / "board" / run).iterdir())) for run in ("train", "validation")] == [1, 1]
     assert "[0] Epoch 2/2" in printed
     assert "[1] Epoch" not in printed
 
 
-def test_workers_that_read_different_batches_are_stopped(workers):
-    for found in workers[0]:
-        assert found["error"] == (
+def test_what_would_let_workers_drift_apart_is_refused_on_all_of_them(workers):
+    found, folder, _ = workers
+    for index, epochs in enumerate((3, 0)):
+        of_worker = folder / ("resume" if index == 0 else "elsewhere")
+        assert found[index]["refusals"] == [
+            "Expected the same checkpoint on every worker. "
+            f"Received: folder={str(of_worker)!r}, epochs={epochs}. "
+            "Do keep the folder on a file system that all workers share.",
             "Expected the same batches in the same order on every worker. Received: batch='another on this worker'. "
             "Do seed whatever shuffles (dataset.shuffle(n, seed=1), keras.utils.set_random_seed(1)), and give all "
-            "workers the same files."
-        )
+            "workers the same files.",
+        ]
+
+
+def test_checkpoints_within_an_epoch_are_refused_for_several_workers(monkeypatch, tmp_path):
+    monkeypatch.setenv("TF_CONFIG", distribute.Cluster(("a:1", "b:1"), 1).to_tf_config())
+    with pytest.raises(ValueError, match="Expected") as error:
+        mtl.callbacks.Resume(tmp_path, every=10)
+    assert str(error.value) == (
+        "Expected checkpoints after epochs only, with several workers (within an epoch each has its own logs). "
+        "Received: every=10. Do leave it out, and make epochs shorter by steps_per_epoch."
+    )

@@ -11,37 +11,39 @@ from mtl_keras import distribute
 
 
 def train(strategy, folder):
-    """Two epochs, a checkpoint by the chief, and one epoch more from the checkpoint."""
+    """Two epochs, one epoch more in a model that takes them up, and the best model from its file."""
     import keras
     import numpy as np
     import tiny
 
     import mtl_keras as mtl
 
-    with strategy.scope():
-        model = tiny.model(regularizer=keras.regularizers.L2(0.01))
-    model.compile(
-        tiny.forgiving_adam(),
-        loss=tiny.LOSSES,
-        metrics={"a": ["accuracy"], "b": ["mae"]},
-        class_weight={"a": {0: 3.0}},
-        weighting=mtl.weightings.GradVac(),
-        scope="features",
-    )
+    def fit(epochs, callbacks=()):
+        with strategy.scope():
+            model = tiny.model(regularizer=keras.regularizers.L2(0.01))
+        model.compile(
+            tiny.forgiving_adam(),
+            loss=tiny.LOSSES,
+            metrics={"a": ["accuracy"], "b": ["mae"]},
+            class_weight={"a": {0: 3.0}},
+            weighting=mtl.weightings.GradVac(),
+            scope="features",
+        )
+        listed = [mtl.callbacks.Resume(folder / "resume"), *callbacks]
+        return model, model.fit(data(33), epochs=epochs, validation_data=data(17, 1), verbose=0, callbacks=listed)
+
     callbacks = [mtl.callbacks.Progress(every=0.0), mtl.callbacks.TaskBoard(folder / "board", every=1)]
     best = mtl.callbacks.BestModel(folder / "best.keras", "a_loss", validated=False)
-    fitted = model.fit(data(33), epochs=2, validation_data=data(17, 1), verbose=0, callbacks=[*callbacks, best])
-    with distribute.chief_first(strategy):
-        if distribute.is_chief():
-            model.save(folder / "last.keras")
+    _, fitted = fit(2, [*callbacks, best])
+    model, again = fit(3)
+    distribute.wait_for_all(strategy)
     with strategy.scope():
-        model = keras.models.load_model(folder / "last.keras")
-    again = model.fit(data(33), epochs=3, initial_epoch=2, verbose=0)
+        loaded = keras.models.load_model(folder / "best.keras")
     return {
         "fit": fitted.history,
         "again": again.history,
-        "evaluate": model.evaluate(data(19, 2), return_dict=True, verbose=0),
-        "predict": model.predict(tiny.arrays(11)[0], batch_size=4, verbose=0)["b"].ravel().tolist(),
+        "evaluate": loaded.evaluate(data(19, 2), return_dict=True, verbose=0),
+        "predict": loaded.predict(tiny.arrays(11)[0], batch_size=4, verbose=0)["b"].ravel().tolist(),
         "weights": {v.path: np.ravel(v.numpy()).tolist() for v in model.variables if v.dtype == "float32"},
     }
 
@@ -58,18 +60,23 @@ def data(n, seed=0, order=3):
     return tf.data.Dataset.from_tensor_slices((x, y)).shuffle(n, seed=order).batch(8).filter(lambda *_: True)
 
 
-def different_orders(strategy, index):
-    """What training says when workers shuffle differently."""
+def refusals(strategy, index, folder):
+    """What is said when workers do not share the folder of checkpoints, and when they shuffle differently."""
     import tiny
+
+    import mtl_keras as mtl
 
     with strategy.scope():
         model = tiny.model()
     model.compile("sgd", loss=tiny.LOSSES)
-    try:
-        model.fit(data(33, order=index), verbose=0)
-    except ValueError as error:
-        return str(error)
-    return "trained"
+    said = []
+    resume = mtl.callbacks.Resume(folder / ("resume" if index == 0 else "elsewhere"))
+    for order, callbacks in ((3, [resume]), (index, [])):
+        try:
+            model.fit(data(33, order=order), verbose=0, callbacks=callbacks)
+        except ValueError as error:
+            said.append(str(error))
+    return said
 
 
 def main():
@@ -78,7 +85,7 @@ def main():
     result = train(strategy, folder)
     distribute.wait_for_all(strategy)
     result["replicas"] = distribute.replicas(strategy)
-    result["error"] = different_orders(strategy, index)
+    result["refusals"] = refusals(strategy, index, folder)
     (folder / f"worker{index}.json").write_text(json.dumps(result))
 
 

@@ -1,0 +1,102 @@
+"""A task whose loss or gradient is not finite sits out the step, and the others train on.
+
+An infinite label or a gradient that overflows in float16 would otherwise reach every shared variable. Where every task
+fails, an optimizer with a loss scale skips the step, and any other gets gradients of zero.
+"""
+
+import warnings
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mtl_keras.gradients import replicas
+from mtl_keras.gradients.gramian import Row
+from mtl_keras.training.step_plan import StepPlan
+
+Pairs = list[tuple[Any, keras.Variable]]
+
+
+def overflowed(rows_of_tasks: list[list[Row]]) -> tf.Tensor:
+    """Which tasks have a gradient that is not finite, on any replica, bool [K]; given lists of K rows."""
+    flags = [_any_not_finite(rows) for rows in zip(*rows_of_tasks, strict=True)]
+    return replicas.total([tf.cast(tf.stack(flags), tf.float32)])[0] > 0.0
+
+
+def only(trained: tf.Tensor, rows: list[Row]) -> list[Row]:
+    """The rows of the tasks that train, and zeros in the place of all others, whatever these are."""
+    return [
+        [None if g is None else tf.math.multiply_no_nan(g, tf.cast(trained[k], g.dtype)) for g in row]
+        for k, row in enumerate(rows)
+    ]
+
+
+def skips_whole_steps(optimizer: Any) -> bool:
+    """Whether the optimizer scales the loss, and skips steps whose gradients overflow, as under `mixed_float16`."""
+    return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+
+
+def skipped_alike(optimizer: Any, pairs: Pairs, nobody: tf.Tensor) -> Pairs:
+    """Gradients that make such an optimizer skip the step on all replicas or on none.
+
+    Keras asks the first replica alone whether its gradients are finite, and then moves or skips on all of them.
+
+    Args:
+        optimizer: Any optimizer.
+        pairs: `(gradient, variable)`.
+        nobody: Whether all tasks sit out, so that the step is to be skipped.
+    """
+    if not skips_whole_steps(optimizer):
+        return pairs
+    stop = nobody
+    if replicas.count() > 1:
+        bad = tf.cast(_any_not_finite([[gradient for gradient, _ in pairs]]), tf.float32)
+        stop |= replicas.total([bad])[0] > 0.0
+    poison = tf.where(stop, float("nan"), 0.0)
+    return [(tf.convert_to_tensor(g) + tf.cast(poison, g.dtype), variable) for g, variable in pairs]
+
+
+def lower_loss_scale(optimizer: Any, when: tf.Tensor) -> None:
+    """Halve the loss scale, as Keras does where a gradient overflows, for gradients that it does not get to see."""
+    if skips_whole_steps(optimizer):
+        scale, steps = optimizer.dynamic_scale, optimizer.step_counter
+        old = [tf.convert_to_tensor(variable.value) for variable in (scale, steps)]
+        new = [old[0] * 0.5, tf.zeros_like(old[1])]
+        replicas.assign([scale, steps], [tf.where(when, b, a) for a, b in zip(old, new, strict=True)])
+
+
+class SatOut(keras.callbacks.Callback):
+    """Logs in how many steps a task sat out, as `<task>_sat_out`, and warns of each task once; `fit` adds it."""
+
+    state_attributes = ()  # nothing to resume: after a restart it may say it again
+
+    def __init__(self, plan: StepPlan):
+        super().__init__()
+        self._plan = plan
+        self._told: set[str] = set()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        for task, count in self._plan.tracker.sat_out().items():
+            key = f"{task}_sat_out"
+            if not count and task not in self._told:
+                continue
+            logs[key] = count
+            if task in self._told:
+                continue
+            self._told.add(task)
+            # as long as the other lists of the history
+            history = self.model.history
+            history.history.setdefault(key, [0.0] * len(history.epoch))
+            warnings.warn(
+                f"Task {task!r} sat out {count:g} of the steps of epoch {epoch + 1}: its loss or its gradient was not "
+                "finite. The other tasks trained on. Look for infinite labels, losses that divide by 0 or take its "
+                f"logarithm, and a learning rate that is too high. Later epochs log such steps as {key!r}.",
+                stacklevel=2,
+            )
+
+
+def _any_not_finite(rows: Any) -> tf.Tensor:
+    pieces = [piece for row in rows for piece in row if piece is not None]
+    pieces = [piece.values if isinstance(piece, tf.IndexedSlices) else piece for piece in pieces]
+    flags = [tf.reduce_any(~tf.math.is_finite(piece)) for piece in pieces]
+    return tf.reduce_any(tf.stack(flags)) if flags else tf.constant(False)

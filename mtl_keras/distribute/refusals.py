@@ -49,7 +49,7 @@ def check_compile(model: keras.Model, steps_per_execution: int, jit_compile: Any
         raise ValueError(
             message(
                 f"no accumulation in the optimizer on {replicas} replicas (it would update inside a condition)",
-                "leave it out, and take larger batches",
+                "pass compile(micro_batches=...) and larger batches: the same update",
                 gradient_accumulation_steps=steps,
             )
         )

@@ -136,6 +136,7 @@ class MultiTaskModel(Surgery, SteppingModel):
         scope: str = "parameters",
         head_gradients: str = "unweighted",
         class_weight: Mapping[str, Mapping[int, float]] | None = None,
+        micro_batches: int = 1,
     ) -> None:
         """Set losses, metrics and the method that balances the tasks. Arguments before the `*` are as in Keras.
 
@@ -153,6 +154,8 @@ class MultiTaskModel(Surgery, SteppingModel):
             head_gradients: Whether the weights of a gradient method reach the heads' own variables:
                 `"unweighted"` (default) or `"weighted"`.
             class_weight: `{task: {class id: weight}}` for training losses; default `Task.class_weight`.
+            micro_batches: In how many parts, one after the other, the gradient of a batch is taken, default 1: the
+                update of the whole batch with the memory of a part.
 
         Raises:
             ValueError: A key is no task's name, a loss or method does not fit, or the graph has no clean cut and the
@@ -165,7 +168,8 @@ class MultiTaskModel(Surgery, SteppingModel):
             check_clipping(optimizer)
             plans = plan_tasks(self.tasks, dict(self.output), loss, metrics, weighted_metrics, class_weight)
             participation = self._setup.participation
-            plan = make_plan(self, self.tasks, plans, method, scope, head_gradients, loss_weights, participation)
+            arguments = (method, scope, head_gradients, loss_weights, participation, micro_batches)
+            plan = make_plan(self, self.tasks, plans, *arguments)
             keras_arguments = {
                 "run_eagerly": run_eagerly,
                 "steps_per_execution": steps_per_execution,
@@ -184,6 +188,7 @@ class MultiTaskModel(Surgery, SteppingModel):
                 "scope": scope,
                 "head_gradients": head_gradients,
                 "class_weight": class_weight,
+                "micro_batches": micro_batches,
             }
             self._build_optimizer(method)
 

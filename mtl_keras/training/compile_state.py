@@ -10,6 +10,7 @@ from mtl_keras.errors import message
 from mtl_keras.graph import Graph, behind
 from mtl_keras.tasks import Task
 from mtl_keras.training.gradient_watch import GradientTracker, GradientWatch
+from mtl_keras.training.micro_batches import check_micro_batches
 from mtl_keras.training.participation import Participation
 from mtl_keras.training.step_plan import HEAD_GRADIENTS, StepPlan
 from mtl_keras.training.task_plan import TaskPlan, plan_task
@@ -105,13 +106,14 @@ def make_plan(
     head_gradients: str,
     loss_weights: Any,
     participation: Participation,
+    micro_batches: int = 1,
 ) -> StepPlan:
     """Bind the weighting, build the forward models and find whose variable is whose.
 
     Args:
         model: A MultiTaskModel, for its traced `graph` and its `partition`.
         tasks, plans: All tasks, and those of them that have a loss.
-        weighting, scope, head_gradients, loss_weights: As given to `compile`.
+        weighting, scope, head_gradients, loss_weights, micro_batches: As given to `compile`.
         participation: The model's.
     """
     names = [plan.name for plan in plans]
@@ -135,6 +137,7 @@ def make_plan(
         owners=_owners(graph, names),
         participation=participation,
         watch=GradientWatch(GradientTracker(names)),
+        micro_batches=micro_batches,
     )
     size = None
     if weighting.reads == "losses":
@@ -145,6 +148,7 @@ def make_plan(
         add_halves(model, plan)
         check_shared(plan, f"weighting {weighting.name!r} to balance")
         size = sum(int(v.value.shape.num_elements()) for v in plan.shared_variables)
+    check_micro_batches(plan)
     weighting.bind([TaskInfo(p.name, p.kind) for p in plans], gradient_size=size)
     return plan
 

@@ -66,33 +66,43 @@ def lower_loss_scale(optimizer: Any, when: tf.Tensor) -> None:
 
 
 class SatOut(keras.callbacks.Callback):
-    """Logs in how many steps a task sat out, as `<task>_sat_out`, and warns of each task once; `fit` adds it."""
+    """Logs in how many steps a task sat out, as `<task>_sat_out`, and warns of each task once; `fit` adds it.
+
+    It does not warn of gradients that overflow while the loss scale finds its size.
+    """
 
     state_attributes = ()  # nothing to resume: after a restart it may say it again
 
     def __init__(self, plan: StepPlan):
         super().__init__()
         self._plan = plan
-        self._told: set[str] = set()
+        self._logged: set[str] = set()
+        self._warned: set[str] = set()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        for task, count in self._plan.tracker.sat_out().items():
-            key = f"{task}_sat_out"
-            if not count and task not in self._told:
+        for task, (by_loss, by_gradient) in self._plan.tracker.sat_out().items():
+            key, count = f"{task}_sat_out", by_loss + by_gradient
+            if not count and task not in self._logged:
                 continue
-            logs[key] = count
-            if task in self._told:
-                continue
-            self._told.add(task)
-            # as long as the other lists of the history
-            history = self.model.history
-            history.history.setdefault(key, [0.0] * len(history.epoch))
-            warnings.warn(
-                f"Task {task!r} sat out {count:g} of the steps of epoch {epoch + 1}: its loss or its gradient was not "
-                "finite. The other tasks trained on. Look for infinite labels, losses that divide by 0 or take its "
-                f"logarithm, and a learning rate that is too high. Later epochs log such steps as {key!r}.",
-                stacklevel=2,
-            )
+            logs[key] = float(count)
+            if task not in self._logged:
+                # as long as the other lists of the history
+                history = self.model.history
+                history.history.setdefault(key, [0.0] * len(history.epoch))
+                self._logged.add(task)
+            if task not in self._warned and (by_loss or (by_gradient and not self._scale_is_high())):
+                self._warned.add(task)
+                warnings.warn(
+                    f"Task {task!r} sat out {count} of the steps of epoch {epoch + 1}: its loss or its gradient was "
+                    "not finite. The other tasks trained on. Look for infinite labels, losses that divide by 0 or take "
+                    f"its logarithm, and a learning rate that is too high. Later epochs log such steps as {key!r}.",
+                    stacklevel=2,
+                )
+
+    def _scale_is_high(self) -> bool:
+        """Whether the loss scale explains that gradients overflow."""
+        optimizer = self.model.optimizer
+        return skips_whole_steps(optimizer) and float(keras.ops.convert_to_numpy(optimizer.dynamic_scale)) >= 1.0
 
 
 def _any_not_finite(rows: Any) -> tf.Tensor:

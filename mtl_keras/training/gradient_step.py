@@ -35,10 +35,10 @@ def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_wei
     overflowed = finite.overflowed([rows for of_part in found for rows in of_part])
     measured = split.measured.without(overflowed, finite.skips_whole_steps(model.optimizer))
     found = [[finite.only(measured.present, rows) for rows in of_part] for of_part in found]
-    factors, pairs, penalty = _loss_factors(plan, measured, scale)
+    factors, pairs, penalty = loss_factors(plan, measured, scale)
     if plan.weighting.reads == "losses":
         ((at_cut, in_heads, _),) = found
-        weights, shared = factors, split.pulled_back(_weighted(factors, at_cut), plan.shared_variables, dense=False)
+        weights, shared = factors, split.pulled_back(weighted(factors, at_cut), plan.shared_variables, dense=False)
     elif plan.weighting.cross_gramian:
         weights, shared, in_heads = _from_halves(plan, split, measured, found, scale)
     else:
@@ -50,14 +50,14 @@ def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_wei
     pairs += zip(shared, plan.shared_variables, strict=True)
     for k, (name, gradients) in enumerate(zip(plan.names, in_heads, strict=True)):
         if in_training is not None:
-            gradients = [_times(in_training[k], gradient) for gradient in gradients]
+            gradients = [times(in_training[k], gradient) for gradient in gradients]
         pairs += zip(gradients, plan.task_variables[name], strict=True)
     if model.losses:
         # regularization moves the variables of outputs that are not trained, too
         reached = {id(variable) for _, variable in pairs}
         pairs += [(None, variable) for variable in model.trainable_variables if id(variable) not in reached]
         extra = split.of_added([v for _, v in pairs], scale * replicas.portion(examples))
-        pairs = [(_plus(g, e), v) for (g, v), e in zip(pairs, extra, strict=True)]
+        pairs = [(plus(g, e), v) for (g, v), e in zip(pairs, extra, strict=True)]
     return measured, split.forward, weights, split.added if penalty is None else split.added + penalty, pairs
 
 
@@ -70,7 +70,7 @@ def _of_tasks(plan: StepPlan, split: SplitPass, part: int) -> list[list[gram.Row
     return [at_cut, in_heads, [split.pulled_back(row, variables) if variables else [] for row in at_cut]]
 
 
-def _loss_factors(plan: StepPlan, measured: Measured, scale: tf.Tensor) -> tuple:
+def loss_factors(plan: StepPlan, measured: Measured, scale: tf.Tensor) -> tuple:
     """Of a loss weighting, alone or before a gradient method: weights [K], gradients of what it trains, penalty.
 
     Weights are None where there is no such weighting.
@@ -100,13 +100,21 @@ def _from_whole(
     if plan.scope == "features":
         parts = gram.blocks(at_cut)
         matrix = replicas.total(gram.gramian(parts, len(plan.names)))
-        weights = _weights(plan, measured.losses, matrix, measured.present, scale)
+        weights = weights_from(plan, measured.losses, matrix, measured.present, scale)
         return weights, split.pulled_back(gram.weighted_sum(weights, parts), shared)
     if plan.scope == "last_layer":
         rows = [everywhere(row, plan.last_shared_variables) for row in in_shared]
         matrix = gram.gramian(gram.blocks(rows), len(plan.names))
-        weights = _weights(plan, measured.losses, matrix, measured.present, scale)
+        weights = weights_from(plan, measured.losses, matrix, measured.present, scale)
         return weights, split.pulled_back(gram.weighted_sum(weights, gram.blocks(at_cut)), shared)
+    return from_parameters(plan, measured, in_shared, scale)
+
+
+def from_parameters(plan: StepPlan, measured: Measured, in_shared: list[gram.Row], scale: tf.Tensor) -> tuple:
+    """As `_from_whole`, given this replica's share of every task's gradient of the shared variables."""
+    shared = plan.shared_variables
+    if not shared:
+        return tf.ones_like(measured.losses), []
     if plan.weighting.reads == "jacobian":
         like = [v.value for v in shared]
         jacobian = replicas.total(gram.flatten(in_shared, like)) / scale
@@ -114,7 +122,7 @@ def _from_whole(
         direction = tf.cast(direction, tf.float32) * scale / replicas.count()
         return None, gram.unflatten(direction, like)
     parts = gram.blocks([everywhere(row, shared) for row in in_shared])
-    weights = _weights(plan, measured.losses, gram.gramian(parts, len(plan.names)), measured.present, scale)
+    weights = weights_from(plan, measured.losses, gram.gramian(parts, len(plan.names)), measured.present, scale)
     return weights, gram.weighted_sum(weights / replicas.count(), parts)
 
 
@@ -128,14 +136,16 @@ def _from_halves(plan: StepPlan, split: SplitPass, measured: Measured, found: An
     present = measured.present & split.parts[0].present & split.parts[1].present
     variables = plan.shared_variables if plan.scope == "parameters" else plan.last_shared_variables
     matrix = gram.cross_gramian(*[[everywhere(row, variables) for row in rows] for rows in halves])
-    weights = _weights(plan, measured.losses, matrix, present, scale)
+    weights = weights_from(plan, measured.losses, matrix, present, scale)
     if plan.scope == "parameters":
         return weights, gram.weighted_sum(weights, gram.blocks(_portioned(portions, halves))), in_heads
     whole = gram.weighted_sum(weights, gram.blocks(_portioned(portions, cuts)))
     return weights, split.pulled_back(whole, plan.shared_variables), in_heads
 
 
-def _weights(plan: StepPlan, losses: tf.Tensor, matrix: tf.Tensor, present: tf.Tensor, scale: tf.Tensor) -> tf.Tensor:
+def weights_from(
+    plan: StepPlan, losses: tf.Tensor, matrix: tf.Tensor, present: tf.Tensor, scale: tf.Tensor
+) -> tf.Tensor:
     """The method's weights, from the Gramian of unscaled gradients without absent tasks."""
     there = tf.cast(present, tf.float64)
     matrix = matrix / tf.cast(scale, tf.float64) ** 2 * there[:, None] * there[None, :]
@@ -147,7 +157,7 @@ def _portioned(portions: list[tf.Tensor], halves: Any) -> list[gram.Row]:
     rows = []
     for k, (first, second) in enumerate(zip(*halves, strict=True)):
         pieces = zip(first, second, strict=True)
-        rows.append([_plus(_times(portions[0][k], a), _times(portions[1][k], b)) for a, b in pieces])
+        rows.append([plus(times(portions[0][k], a), times(portions[1][k], b)) for a, b in pieces])
     return rows
 
 
@@ -158,7 +168,7 @@ def everywhere(row: gram.Row, variables: list[keras.Variable]) -> gram.Row:
     return replicas.total([tf.zeros_like(v.value) if g is None else g for g, v in zip(row, variables, strict=True)])
 
 
-def _weighted(weights: tf.Tensor, rows: list[gram.Row]) -> gram.Row:
+def weighted(weights: tf.Tensor, rows: list[gram.Row]) -> gram.Row:
     """The weighted sum of K rows, added in float32."""
     summed: gram.Row = []
     for pieces in zip(*rows, strict=True):
@@ -168,11 +178,11 @@ def _weighted(weights: tf.Tensor, rows: list[gram.Row]) -> gram.Row:
     return summed
 
 
-def _times(factor: tf.Tensor, gradient: tf.Tensor | None) -> tf.Tensor | None:
+def times(factor: tf.Tensor, gradient: tf.Tensor | None) -> tf.Tensor | None:
     return None if gradient is None else tf.cast(factor, gradient.dtype) * gradient
 
 
-def _plus(gradient: tf.Tensor | None, extra: tf.Tensor | None) -> tf.Tensor | None:
+def plus(gradient: tf.Tensor | None, extra: tf.Tensor | None) -> tf.Tensor | None:
     if gradient is None or extra is None:
         return extra if gradient is None else gradient
     return gradient + extra

@@ -14,7 +14,9 @@ from mtl_keras.training.gradient_step import gradient_step
 from mtl_keras.training.hold import hold_absent
 from mtl_keras.training.look_ahead import LookAhead
 from mtl_keras.training.measure import Measured, measure
+from mtl_keras.training.micro_batches import micro_step
 from mtl_keras.training.overflow import Overflow
+from mtl_keras.training.parts import counted
 from mtl_keras.training.second_look import SecondLook
 from mtl_keras.training.step_plan import StepPlan
 
@@ -32,16 +34,16 @@ def train_step(
         other: `(x, y, sample_weight)` of other examples, for weightings with `validation_batches`.
     """
     hold = hold_absent(model, plan)
-    examples, sample_weight = _counted(plan, x, sample_weight, real)
+    examples, sample_weight = counted(plan, x, sample_weight, real)
     overflow = Overflow(model.optimizer, plan.weighting)
     if plan.weighting.validation_batches:
-        of_others = (*other[:2], _counted(plan, other[0], other[2], real)[1])
+        of_others = (*other[:2], counted(plan, other[0], other[2], real)[1])
         ahead = LookAhead(model, plan, (x, y, sample_weight), of_others)
         plan.weighting.look_ahead(ahead.gains, ahead.present)
     if plan.watch.measuring:
         measure_gradients(model, plan, x, y, sample_weight)
     second_look = SecondLook(plan, x, y, sample_weight) if plan.weighting.second_forward else None
-    take_step = _undivided_step if plan.trunk is None else gradient_step
+    take_step = _undivided_step if plan.trunk is None else gradient_step if plan.micro_batches == 1 else micro_step
     measured, forward, weights, added, gradients = take_step(model, plan, x, y, sample_weight, examples)
     moved = [(gradient, variable) for gradient, variable in gradients if gradient is not None]
     if moved:
@@ -57,22 +59,11 @@ def train_step(
 
 def test_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, real: Any) -> None:
     """Take a batch into trackers and metrics; arguments as for `train_step`."""
-    examples, sample_weight = _counted(plan, x, sample_weight, real)
+    examples, sample_weight = counted(plan, x, sample_weight, real)
     forward = plan.whole(x, training=False)
     added = added_losses(model)
     measured = measure(plan, forward, y, sample_weight, training=False)
     _track(plan, measured, forward, plan.evaluation_weights(), added, examples)
-
-
-def _counted(plan: StepPlan, x: Any, sample_weight: dict[str, Any], real: Any) -> tuple[tf.Tensor, dict[str, Any]]:
-    """How many examples count, and sample weights that leave out those that do not."""
-    examples = tf.cast(tf.shape(keras.tree.flatten(x)[0])[0], tf.float32)
-    if real is None:
-        return examples, sample_weight
-    counts = tf.cast(real, tf.float32)
-    everything = tf.fill([tf.cast(examples, tf.int32)], counts)
-    kept = {name: counts * tf.cast(weight, tf.float32) for name, weight in sample_weight.items()}
-    return counts * examples, {name: kept.get(name, everything) for name in plan.names}
 
 
 def _track(
@@ -89,7 +80,7 @@ def _track(
     failed = measured.failed if training else tf.zeros_like(measured.failed)
     there = tf.cast(~failed, tf.float32)
     sums, counts = (tf.math.multiply_no_nan(values, there) for values in (found.sums, found.counts))
-    sat_out = tf.cast(failed, tf.float32) / replicas.count()
+    sat_out = tf.cast([failed & ~measured.overflowed, failed & measured.overflowed], tf.float32) / replicas.count()
     plan.tracker.update_state(sums, counts, weights, added, examples, sat_out)
     if not training:
         plan.update_metrics(found.labels, outputs, found.masks, found.weights)

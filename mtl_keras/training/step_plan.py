@@ -33,6 +33,7 @@ class StepPlan:
         tracker: Epoch means of losses and weights.
         participation: Which tasks take part in training, and with which emphasis.
         watch: Whether gradients are measured beside the step, and what was found.
+        micro_batches: In how many parts a batch is taken, see `micro_batches.py`.
     """
 
     tasks: list[TaskPlan]
@@ -45,6 +46,7 @@ class StepPlan:
     owners: dict[str, list[int]]
     participation: Participation
     watch: GradientWatch
+    micro_batches: int = 1
     trunk: keras.Model | None = None
     heads: dict[str, keras.Model] = field(default_factory=dict)
     cut_from_inputs: list[bool] = field(default_factory=list)

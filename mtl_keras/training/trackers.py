@@ -6,7 +6,7 @@ Stock Keras keeps one metric with two variables per output; for many tasks their
 import keras
 import tensorflow as tf
 
-_PER_TASK = 5  # loss sum, label count, weighted loss sum, weight times count, steps sat out
+_PER_TASK = 6  # loss sum, label count, weighted loss sum, weight times count, steps sat out by loss and by gradient
 
 
 @keras.saving.register_keras_serializable(package="mtl_keras")
@@ -40,11 +40,15 @@ class LossTracker(keras.metrics.Metric):
             sums, counts, weights: Per task [K].
             added: What was added to the loss.
             examples: The number of examples.
-            sat_out: 1 for the tasks that sat out the step [K], or its share on one of several replicas.
+            sat_out: 1 for the tasks that sat out the step, because of their losses and because of their gradients
+                [2, K]; on one of several replicas its share of that.
         """
         examples = tf.cast(examples, tf.float32)
         one_batch = tf.concat(
-            [sums, counts, weights * sums, weights * counts, sat_out, tf.stack([added * examples, examples, 1.0])],
+            [
+                *(sums, counts, weights * sums, weights * counts, tf.reshape(sat_out, [-1])),
+                tf.stack([added * examples, examples, 1.0]),
+            ],
             axis=0,
         )
         self.state.assign_add(one_batch)
@@ -52,7 +56,7 @@ class LossTracker(keras.metrics.Metric):
     def result(self) -> dict[str, tf.Tensor]:
         """`{"loss", "<task>_loss", "<task>_weight"}`; 0 where no label was seen."""
         state = tf.convert_to_tensor(self.state)
-        sums, counts, weighted, weights, _ = tf.unstack(tf.reshape(state[:-3], [_PER_TASK, -1]))
+        sums, counts, weighted, weights, *_ = tf.unstack(tf.reshape(state[:-3], [_PER_TASK, -1]))
         added, examples = state[-3], state[-2]
         losses = tf.unstack(tf.math.divide_no_nan(sums, counts))
         applied = tf.unstack(tf.math.divide_no_nan(weights, counts))
@@ -71,8 +75,9 @@ class LossTracker(keras.metrics.Metric):
         counts = keras.ops.convert_to_numpy(self.state)[num_tasks : 2 * num_tasks]
         return {task: float(count) for task, count in zip(self.task_names, counts, strict=True)}
 
-    def sat_out(self) -> dict[str, float]:
-        """In how many steps each task has sat out since the last reset, because its loss or gradient was not finite."""
-        num_tasks = len(self.task_names)
-        steps = keras.ops.convert_to_numpy(self.state)[4 * num_tasks : 5 * num_tasks]
-        return {task: float(round(count)) for task, count in zip(self.task_names, steps, strict=True)}
+    def sat_out(self) -> dict[str, tuple[int, int]]:
+        """In how many steps since the last reset each task's loss, and its gradient alone, was not finite."""
+        steps = keras.ops.convert_to_numpy(self.state)[:-3].reshape(_PER_TASK, -1)[-2:]
+        return {
+            task: (round(loss), round(gradient)) for task, loss, gradient in zip(self.task_names, *steps, strict=True)
+        }

@@ -172,7 +172,7 @@ def test_what_several_replicas_cannot_do():
     )
     refused(
         "Expected no accumulation in the optimizer on 2 replicas (it would update inside a condition). Received: "
-        "gradient_accumulation_steps=4. Do leave it out, and take larger batches.",
+        "gradient_accumulation_steps=4. Do pass compile(micro_batches=...) and larger batches: the same update.",
         optimizer=keras.optimizers.SGD(0.1, gradient_accumulation_steps=4),
     )
     refused(

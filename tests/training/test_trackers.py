@@ -10,8 +10,8 @@ def test_means_over_labels_not_over_batches():
     """Task a: (6 + 1) / (3 + 1); task b has labels in the second batch only: 8 / 2."""
     tracker = LossTracker(["a", "b"])
     for sums, counts, weights, added, examples, sat_out in (
-        ([6.0, 0.0], [3.0, 0.0], [1.0, 5.0], 0.5, 3, [0.0, 1.0]),
-        ([1.0, 8.0], [1.0, 2.0], [2.0, 0.25], 0.1, 1, [0.0, 0.0]),
+        ([6.0, 0.0], [3.0, 0.0], [1.0, 5.0], 0.5, 3, [[0.0, 1.0], [0.0, 0.0]]),
+        ([1.0, 8.0], [1.0, 2.0], [2.0, 0.25], 0.1, 1, [[0.0, 0.0], [1.0, 0.0]]),
     ):
         per_task = [tf.constant(values) for values in (sums, counts, weights)]
         tracker.update_state(*per_task, added, examples, tf.constant(sat_out))
@@ -22,12 +22,12 @@ def test_means_over_labels_not_over_batches():
     np.testing.assert_allclose(list(logs.values()), list(expected.values()), rtol=1e-6)
     assert tracker.batches() == 2
     assert tracker.labels_seen() == {"a": 4.0, "b": 2.0}
-    assert tracker.sat_out() == {"a": 0.0, "b": 1.0}
+    assert tracker.sat_out() == {"a": (0, 1), "b": (1, 0)}
 
 
 def test_reset_forgets():
     tracker = LossTracker(["a"])
-    tracker.update_state(tf.constant([6.0]), tf.constant([3.0]), tf.constant([1.0]), 0.5, 3, tf.ones([1]))
+    tracker.update_state(tf.constant([6.0]), tf.constant([3.0]), tf.constant([1.0]), 0.5, 3, tf.ones([2, 1]))
     tracker.reset_state()
     assert tracker.batches() == 0
     assert {float(v) for v in tracker.result().values()} == {0.0}

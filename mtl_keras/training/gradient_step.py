@@ -38,7 +38,9 @@ def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_wei
     factors, pairs, penalty = loss_factors(plan, measured, scale)
     if plan.weighting.reads == "losses":
         ((at_cut, in_heads, _),) = found
-        weights, shared = factors, split.pulled_back(weighted(factors, at_cut), plan.shared_variables, dense=False)
+        weights, shared = factors, []
+        if plan.shared_variables:
+            shared = split.pulled_back(weighted(factors, at_cut), plan.shared_variables, dense=False)
     elif plan.weighting.cross_gramian:
         weights, shared, in_heads = _from_halves(plan, split, measured, found, scale)
     else:

@@ -22,7 +22,7 @@ class Measured:
         shares: This replica's share of each scaled global loss [K], differentiable; the shares of all replicas add up.
         losses: The scaled global losses [K], the same on every replica, constants; 0 where absent.
         counts: Global label counts (or label weights) [K], constants.
-        present: Which tasks train: those with a label in the global batch and finite losses that, in training, do not sit
+        present: Which tasks train: with a label in the global batch, a finite loss and, in training, not told to sit
             out, bool [K].
         scale: What the losses were multiplied by [K].
         failed: Which tasks would train if all were finite, see `finite.py`, bool [K].

@@ -73,7 +73,8 @@ class SplitPass:
     def _is_reached(self) -> list[bool]:
         """For each cut tensor, whether gradients flow on from it to shared variables."""
         pairs = zip(self._cut, self._plan.cut_from_inputs, strict=True)
-        return [tensor.dtype.is_floating and not is_input for tensor, is_input in pairs]
+        trained = bool(self._plan.shared_variables)
+        return [trained and tensor.dtype.is_floating and not is_input for tensor, is_input in pairs]
 
     def _reached(self, tensors: list[tf.Tensor]) -> list[tf.Tensor]:
         return [tensor for tensor, reached in zip(tensors, self._is_reached(), strict=True) if reached]

@@ -153,7 +153,8 @@ def _wait(processes: list[subprocess.Popen], ended: queue.Queue, grace: float, s
             index, code = ended.get()
         if code and not status:
             status = code if code > 0 else 128 - code
-            stream.write(f"[launch] worker {index} failed with status {status}: ending the others\n")
+            how = f"failed with status {code}" if code > 0 else f"was ended by {signal.Signals(-code).name}"
+            stream.write(f"[launch] worker {index} {how}: ending the others\n")
             _signal(processes, signal.SIGTERM)
     return status
 

@@ -11,13 +11,17 @@ The first two are mended by showing Keras a `SeenByKeras`; the third by overridi
 right where `compile` builds everything. `tests/distribute/test_replicated_model.py` says so when Keras changes.
 """
 
-from collections.abc import Callable, Mapping
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import keras
 import tensorflow as tf
 
+from mtl_keras.distribute.cluster import number_of_workers
 from mtl_keras.distribute.shares import Share, own_share
+from mtl_keras.errors import message
 
 BUILDS_FROM_DATA = "_maybe_symbolic_build"  # the one private name
 
@@ -51,6 +55,28 @@ class SeenByKeras:
         return self._strategy.run(lambda batch: step(own_share(batch, self._among_workers)), args=args)
 
 
+@contextmanager
+def lost_workers() -> Iterator[None]:
+    """Turn TensorFlow's error about a worker that is gone into one that says what to do.
+
+    Raises:
+        RuntimeError: Another worker has ended.
+    """
+    try:
+        yield
+    except tf.errors.UnavailableError as error:
+        found = re.search(r"Collective ops is aborted by: (.*)", error.message)
+        if number_of_workers() == 1 or found is None:
+            raise
+        raise RuntimeError(
+            message(
+                "all workers to stay until the end, but another one has ended",
+                "look at what it said last, and start all again; with callbacks.Resume they go on from the last epoch",
+                error=found[1],
+            )
+        ) from error
+
+
 class ReplicatedModel(keras.Model):
     """A Keras model that trains, evaluates and predicts right on any number of replicas and workers.
 
@@ -64,6 +90,16 @@ class ReplicatedModel(keras.Model):
         if strategy.num_replicas_in_sync == 1:
             return strategy
         return SeenByKeras(strategy, among_workers=not self.__dict__.get("_each_worker_for_itself", False))
+
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
+        """As in Keras; where another worker ends, so does this one, and says so."""
+        with lost_workers():
+            return super().fit(*args, **kwargs)
+
+    def evaluate(self, *args: Any, **kwargs: Any) -> Any:
+        """As in Keras; where another worker ends, so does this one, and says so."""
+        with lost_workers():
+            return super().evaluate(*args, **kwargs)
 
     def predict(self, *args: Any, **kwargs: Any) -> Any:
         """As in Keras; with several workers each one gets the outputs of all data, and may call it alone."""

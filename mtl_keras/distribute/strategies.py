@@ -13,16 +13,18 @@ if TYPE_CHECKING:
 NAMES = ["auto", "one", "mirrored", "multi_worker"]
 
 
-def strategy(name: "str | tf.distribute.Strategy" = "auto") -> "tf.distribute.Strategy":
+def strategy(name: "str | tf.distribute.Strategy" = "auto", devices: int | None = None) -> "tf.distribute.Strategy":
     """The strategy to build a model under: `with strategy("auto").scope(): ...`.
 
     Args:
         name: `"auto"` (default): the workers that TF_CONFIG names, else all GPUs where there is more than one, else one
             device; `"one"`; `"mirrored"`: all GPUs, or all logical CPU devices where there is no GPU;
             `"multi_worker"`: all devices of all workers; or a strategy, which is returned as it is.
+        devices: For `"mirrored"`, how many devices at most, the first ones; default all.
 
     Raises:
-        ValueError: The name is unknown, the strategy has no `fit`, no workers are named, or TensorFlow was used before.
+        ValueError: The name is unknown, the strategy has no `fit`, no workers are named, TensorFlow was used before, or
+            there are fewer devices.
 
     Example:
         >>> strategy("one").num_replicas_in_sync
@@ -41,11 +43,17 @@ def strategy(name: "str | tf.distribute.Strategy" = "auto") -> "tf.distribute.St
     gpus = tf.config.list_logical_devices("GPU")
     if name == "one" or (name == "auto" and len(gpus) < 2):
         return tf.distribute.get_strategy()
+    names = _first(devices, [device.name for device in gpus or tf.config.list_logical_devices("CPU")])
     if gpus:
-        return tf.distribute.MirroredStrategy([device.name for device in gpus])
-    cpus = [device.name for device in tf.config.list_logical_devices("CPU")]
+        return tf.distribute.MirroredStrategy(names)
     # TensorFlow mixes up the collectives of several strategies on the same processors; this way there are none
-    return tf.distribute.MirroredStrategy(cpus, cross_device_ops=tf.distribute.ReductionToOneDevice())
+    return tf.distribute.MirroredStrategy(names, cross_device_ops=tf.distribute.ReductionToOneDevice())
+
+
+def _first(number: int | None, names: list[str]) -> list[str]:
+    if number is not None and not 1 <= number <= len(names):
+        raise ValueError(message(f"from 1 to {len(names)} devices", "take as many as there are", devices=number))
+    return names[:number]
 
 
 def replicas(strategy: "tf.distribute.Strategy | None" = None) -> int:

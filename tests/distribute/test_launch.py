@@ -49,13 +49,17 @@ time.sleep(600)
 
 
 @pytest.mark.parametrize(
-    ("ending", "status"),
-    [("sys.exit(3)", 3), ("raise KeyError('x')", 1), ("os.kill(os.getpid(), 9)", 137)],
+    ("ending", "status", "how"),
+    [
+        ("sys.exit(3)", 3, "failed with status 3"),
+        ("raise KeyError('x')", 1, "failed with status 1"),
+        ("os.kill(os.getpid(), 9)", 137, "was ended by SIGKILL"),
+    ],
 )
-def test_when_one_fails_the_others_are_ended(ending, status):
+def test_when_one_fails_the_others_are_ended(ending, status, how):
     found, lines = launched(WORKER_1_FAILS.format(ending=ending))
     assert found == status
-    assert f"[launch] worker 1 failed with status {status}: ending the others" in lines
+    assert f"[launch] worker 1 {how}: ending the others" in lines
 
 
 def test_a_worker_that_does_not_end_is_killed():

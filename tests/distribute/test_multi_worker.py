@@ -1,8 +1,9 @@
-"""Two processes on the loopback interface train one model, as a single process does."""
+"""Two processes on the loopback interface train one model, as a single process does, until one of them is killed."""
 
 import io
 import json
 import os
+import signal
 import sys
 from pathlib import Path
 
@@ -23,8 +24,8 @@ def workers(tmp_path_factory):
     tests = Path(__file__).parents[1]
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PYTHONPATH", os.pathsep.join([os.fspath(tests), os.fspath(tests.parent)]))
-        status = launch.run([sys.executable, worker.__file__, "multi_worker", os.fspath(folder)], 2, out=out)
-    assert status == 0, out.getvalue()
+        status = launch.run([sys.executable, worker.__file__, "multi_worker", os.fspath(folder)], 2, 60.0, out)
+    assert status == 128 + signal.SIGKILL, out.getvalue()
     return [json.loads((folder / f"worker{i}.json").read_text()) for i in range(2)], folder, out.getvalue()
 
 
@@ -46,7 +47,7 @@ def test_two_workers_are_one_process(workers, tmp_path):
 def test_the_chief_alone_writes_and_reports(workers):
     _, folder, printed = workers
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["best.keras", "board", "resume", "worker0.json", "worker1.json"]
+    assert names == ["best.keras", "board", "last_words0.txt", "resume", "worker0.json", "worker1.json"]
     kept = sorted(path.name for path in (folder / "resume").glob("*[!.]*.*") if not path.name.startswith("lock"))
     assert kept == ["checkpoint-000002-000000000.npz", "checkpoint-000003-000000000.npz", "history.csv"]
     assert [len(list((folder / "board" / run).iterdir())) for run in ("train", "validation")] == [1, 1]
@@ -66,6 +67,16 @@ def test_what_would_let_workers_drift_apart_is_refused_on_all_of_them(workers):
             "Do seed whatever shuffles (dataset.shuffle(n, seed=1), keras.utils.set_random_seed(1)), and give all "
             "workers the same files.",
         ]
+
+
+def test_a_worker_that_dies_ends_the_run(workers):
+    _, folder, printed = workers
+    assert "[launch] worker 1 was ended by SIGKILL: ending the others" in printed
+    said = (folder / "last_words0.txt").read_text()
+    assert said.startswith("Expected all workers to stay until the end, but another one has ended. Received: error='")
+    assert said.endswith(
+        "'. Do look at what it said last, and start all again; with callbacks.Resume they go on from the last epoch."
+    )
 
 
 def test_checkpoints_within_an_epoch_are_refused_for_several_workers(monkeypatch, tmp_path):

@@ -4,6 +4,8 @@
 """
 
 import json
+import os
+import signal
 import sys
 from pathlib import Path
 
@@ -79,6 +81,26 @@ def refusals(strategy, index, folder):
     return said
 
 
+def last_words(strategy, index):
+    """What worker 0 says when worker 1 is killed in the middle of training."""
+    import keras
+    import tiny
+
+    class Die(keras.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 2 and index == 1:
+                os.kill(os.getpid(), signal.SIGKILL)
+
+    with strategy.scope():
+        model = tiny.model()
+    model.compile("sgd", loss=tiny.LOSSES)
+    try:
+        model.fit(data(33), verbose=0, callbacks=[Die()])
+    except RuntimeError as error:
+        return str(error)
+    return "trained"
+
+
 def main():
     strategy = distribute.strategy(sys.argv[1])
     index, folder = distribute.cluster().index, Path(sys.argv[2])
@@ -87,6 +109,10 @@ def main():
     result["replicas"] = distribute.replicas(strategy)
     result["refusals"] = refusals(strategy, index, folder)
     (folder / f"worker{index}.json").write_text(json.dumps(result))
+    if index == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)  # to hear what TensorFlow says, before the launcher ends it
+    distribute.wait_for_all(strategy)
+    (folder / f"last_words{index}.txt").write_text(last_words(strategy, index))
 
 
 if __name__ == "__main__":

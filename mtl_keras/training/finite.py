@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from mtl_keras.gradients import replicas
 from mtl_keras.gradients.gramian import Row
+from mtl_keras.training.measure import Measured
 from mtl_keras.training.step_plan import StepPlan
 
 Pairs = list[tuple[Any, keras.Variable]]
@@ -36,24 +37,34 @@ def skips_whole_steps(optimizer: Any) -> bool:
     return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 
-def skipped_alike(optimizer: Any, pairs: Pairs, nobody: tf.Tensor) -> Pairs:
-    """Gradients that make such an optimizer skip the step on all replicas or on none.
+def stopped(optimizer: Any, pairs: Pairs, measured: Measured) -> tuple[Pairs, Measured]:
+    """The step's gradients, or none where one of them is not finite: what is wrong then lies in what tasks share.
 
-    Keras asks the first replica alone whether its gradients are finite, and then moves or skips on all of them.
+    Replicas stop together. (Keras asks the first one alone whether its gradients are finite, and then moves or skips
+    the step on all of them.)
 
     Args:
-        optimizer: Any optimizer.
+        optimizer: Any optimizer. One that skips whole steps gets NaN, so that it does; others get zeros.
         pairs: `(gradient, variable)`.
-        nobody: Whether all tasks sit out, so that the step is to be skipped.
+        measured: The losses of the batch.
+
+    Returns:
+        The pairs, and the losses without the tasks that sit out.
     """
-    if not skips_whole_steps(optimizer):
-        return pairs
-    stop = nobody
-    if replicas.count() > 1:
-        bad = tf.cast(_any_not_finite([[gradient for gradient, _ in pairs]]), tf.float32)
-        stop |= replicas.total([bad])[0] > 0.0
-    poison = tf.where(stop, float("nan"), 0.0)
-    return [(tf.convert_to_tensor(g) + tf.cast(poison, g.dtype), variable) for g, variable in pairs]
+    skips = skips_whole_steps(optimizer)
+    bad = tf.cast(_any_not_finite([[gradient for gradient, _ in pairs]]), tf.float32)
+    stop = measured.nobody | (replicas.total([bad])[0] > 0.0)
+    poison, go_on = tf.where(stop, float("nan"), 0.0), tf.cast(~stop, tf.float32)
+
+    def change(gradient: Any) -> Any:
+        if isinstance(gradient, tf.IndexedSlices):
+            return tf.IndexedSlices(change(gradient.values), gradient.indices, gradient.dense_shape)
+        if skips:
+            return gradient + tf.cast(poison, gradient.dtype)
+        return tf.math.multiply_no_nan(gradient, tf.cast(go_on, gradient.dtype))
+
+    all_of_them = tf.fill(tf.shape(measured.present), stop)
+    return [(change(gradient), variable) for gradient, variable in pairs], measured.without(all_of_them, skips)
 
 
 def lower_loss_scale(optimizer: Any, when: tf.Tensor) -> None:
@@ -94,8 +105,8 @@ class SatOut(keras.callbacks.Callback):
                 self._warned.add(task)
                 warnings.warn(
                     f"Task {task!r} sat out {count} of the steps of epoch {epoch + 1}: its loss or its gradient was "
-                    "not finite. The other tasks trained on. Look for infinite labels, losses that divide by 0 or take "
-                    f"its logarithm, and a learning rate that is too high. Later epochs log such steps as {key!r}.",
+                    "not finite. The other tasks trained on. Look for infinite labels and inputs, losses that divide "
+                    f"by 0 or take its logarithm, too high a learning rate. Later epochs log such steps as {key!r}.",
                     stacklevel=2,
                 )
 

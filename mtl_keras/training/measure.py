@@ -58,7 +58,7 @@ class Measured:
             losses=tf.where(present, self.losses, 0.0),
             present=present,
             failed=self.failed | blamed,
-            overflowed=overflowed,
+            overflowed=self.overflowed | overflowed,
         )
 
 

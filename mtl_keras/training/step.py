@@ -47,7 +47,7 @@ def train_step(
     measured, forward, weights, added, gradients = take_step(model, plan, x, y, sample_weight, examples)
     moved = [(gradient, variable) for gradient, variable in gradients if gradient is not None]
     if moved:
-        moved = finite.skipped_alike(model.optimizer, clipped(model.optimizer, moved), measured.nobody)
+        moved, measured = finite.stopped(model.optimizer, clipped(model.optimizer, moved), measured)
         model.optimizer.apply_gradients(moved)
         finite.lower_loss_scale(model.optimizer, tf.reduce_any(measured.overflowed) & ~measured.nobody)
     hold.release(measured.present)

@@ -1,5 +1,7 @@
 """A task whose loss or gradient is not finite sits out the step, and the others train as if its labels were missing."""
 
+import warnings
+
 import keras
 import numpy as np
 import pytest
@@ -142,6 +144,25 @@ def test_a_gradient_that_overflows_in_one_task_lowers_the_loss_scale():
         assert int(keras.ops.convert_to_numpy(model.optimizer.step_counter)) == 1, "steps since the scale was lowered"
         assert tiny.difference(model, reference) < 1e-3
         assert np.isfinite(logs["b_loss"]).all()
+
+
+def test_a_nan_in_an_image_costs_a_step_and_not_the_run():
+    """On two replicas, of which one has the image: neither weights nor the statistics of normalization take it over."""
+    x, y = tiny.arrays(16)
+    for pixel, policy in ((np.nan, "float32"), (np.inf, "mixed_float16")):
+        keras.config.set_dtype_policy(policy)
+        images = x.copy()
+        images[12, 3, 3] = pixel
+        model = made(TWO, graph=lambda: tiny.graph(batch_norm=True), optimizer=scaling() if "16" in policy else None)
+        before = [v.numpy() for v in model.variables if v.dtype == "float32"]
+        with warnings.catch_warnings(record=True) as told:
+            warnings.simplefilter("always")
+            model.fit(tiny.dataset(images, y, 16), verbose=0)
+        for task in ("a", "b"):
+            assert sum(f"Task {task!r} sat out 1 of the steps" in str(w.message) for w in told) == 1
+        for variable, value in zip([v for v in model.variables if v.dtype == "float32"], before, strict=True):
+            if variable.path.startswith(("conv", "norm", "dense", "a/", "b/")):
+                np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
 
 
 def test_overflows_are_told_where_the_loss_scale_does_not_explain_them():

@@ -129,8 +129,12 @@ def main(arguments: list[str] | None = None) -> None:
         MEASURED.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
     known[ONE_FOR_ALL] = shared(options.rounds)
     MEASURED.write_text(json.dumps(known, indent=1) + "\n", encoding="utf-8")
+    write(known)
 
-    measured = {name: Measured(**known[name]) for name in names if name in known}
+
+def write(known: dict[str, Any]) -> None:
+    """Publish what was measured."""
+    measured = {name: Measured(**known[name]) for name in MODELS if name in known}
     text = report(measured, known[ONE_FOR_ALL])
     print(text)
     publish("export", text, PAGE)
@@ -181,7 +185,8 @@ def aims(measured: dict[str, Measured], saved: dict[str, float]) -> Iterator[Aim
     for name, of in measured.items():
         yield Aim(name, "`int8`, share of the float32 file's size", of.of(of.bytes, "int8"), SMALLEST, 3)
         for task, lost in of.drops["int8"].items():
-            yield Aim(name, f"`int8`, points that {task} loses", lost, MOST_LOST)
+            whole = 100 * of.metrics["float32"][task]
+            yield Aim(name, f"`int8`, points that {task} loses of {whole:.1f}", lost, MOST_LOST)
         if "residual" in name:
             yield Aim(name, "`int8`, times as fast as float32", 1 / of.of(of.times, "int8"), FASTER, least=True)
     yield Aim(ONE_FOR_ALL, "times less time than 5 models", saved["time"], SHARED, least=True)

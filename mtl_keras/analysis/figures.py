@@ -107,7 +107,9 @@ def draw_training(
         metrics: `{task: name of the metric that decides}`; tasks with the same metric share a panel.
     """
     from matplotlib.figure import Figure
+    from matplotlib.lines import Line2D
 
+    lines: dict[str, Any] = {}
     panels = ["loss", *dict.fromkeys(metrics.values()), "weight"]
     figure = Figure(figsize=(4 * len(panels), 3.6), layout="constrained")
     for axes, key in zip(figure.subplots(1, len(panels)), panels, strict=True):
@@ -117,15 +119,18 @@ def draw_training(
             for prefix, style in (("", "-"), ("val_", "--")):
                 values = history.get(f"{prefix}{task}_{key}")
                 if values:
-                    label = task + (" (validation)" if prefix else "")
                     epochs = range(1, len(values) + 1)
-                    axes.plot(epochs, values, style, marker="o", ms=3, color=f"C{number}", label=label)
+                    (lines[task],) = axes.plot(epochs, values, style, marker="o", ms=3, color=f"C{number}")
         axes.set_title("applied weight" if key == "weight" else key)
         axes.set_xlabel("epoch")
         axes.xaxis.get_major_locator().set_params(integer=True)
         axes.grid(alpha=0.3)
         if key == "weight":
             axes.set_ylim(bottom=0)
-        if axes.has_data():
-            axes.legend(fontsize=8)
+    # beside the panels: with many tasks it would cover the curves
+    handles = [Line2D([], [], marker="o", ms=3, color=line.get_color()) for line in lines.values()]
+    names = list(lines)
+    if any(key.startswith("val_") for key in history):
+        handles, names = [*handles, Line2D([], [], ls="--", color="grey")], [*names, "validation"]
+    figure.legend(handles, names, loc="outside right upper", fontsize=8)
     figure.savefig(path, dpi=110)

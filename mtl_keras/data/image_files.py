@@ -11,6 +11,7 @@ from mtl_keras.data.decoding import ImageDecoder
 from mtl_keras.data.examples import Example, IndexedExamples
 from mtl_keras.data.paths import FoundFiles
 from mtl_keras.data.pixel_store import PixelStore
+from mtl_keras.data.rows import rows_of
 from mtl_keras.errors import message
 from mtl_keras.images import MAX_PIXELS, ImageHeader, UnreadableImage, read_header, read_pixels
 
@@ -33,14 +34,14 @@ class ImageFiles:
         self.root, self.files, self.decoder = root, files, decoder
         with tf.device("CPU:0"):
             self._paths = tf.constant(files.paths, tf.string, shape=(len(files),))
-            self._plans = tf.constant(decoder.plans(headers))
+        self._plan = rows_of(decoder.plans(headers))
 
     def __len__(self) -> int:
         return len(self.files)
 
     def read(self, index: tf.Tensor) -> tf.Tensor:
         """The image of one file, uint8 [height, width, channels]."""
-        return self.decoder(tf.io.read_file(self.path(index)), tf.gather(self._plans, index))
+        return self.decoder(tf.io.read_file(self.path(index)), self._plan(index))
 
     def path(self, index: tf.Tensor) -> tf.Tensor:
         """Where one file lies."""

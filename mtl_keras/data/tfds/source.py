@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mtl_keras.data.columns import Column, stated_columns
 from mtl_keras.data.kinds import LabelKind
+from mtl_keras.data.rows import rows_of
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import NAMES
 from mtl_keras.data.tfds.examples import TfdsExamples
@@ -204,11 +205,10 @@ def _stored(builder: Any, part: str, read: Mapping[str, TensorInput | ImageInput
 
 
 def _decoder(read: Mapping[str, TensorInput | ImageInput], facts: Mapping[str, np.ndarray]) -> Any:
-    with tf.device("CPU:0"):
-        plans = {name: tf.constant(values) for name, values in facts.items()}
+    plans = {name: rows_of(values) for name, values in facts.items()}
 
     def decode(stored: Mapping[str, tf.Tensor], number: tf.Tensor) -> dict[str, tf.Tensor]:
-        return {name: made.decode(stored[name], tf.gather(plans[name], number)) for name, made in read.items()}
+        return {name: made.decode(stored[name], plans[name](number)) for name, made in read.items()}
 
     return decode
 

@@ -8,6 +8,7 @@ import tensorflow as tf
 from mtl_keras.data.examples import Example, Examples
 from mtl_keras.data.kinds import LabelKind, Tally
 from mtl_keras.data.order import example_seed, permutation
+from mtl_keras.data.rows import rows_of
 from mtl_keras.data.tfrecord.features import Feature
 from mtl_keras.data.tfrecord.frames import compression_of
 from mtl_keras.data.tfrecord.scan import ScannedFile
@@ -93,16 +94,24 @@ class RecordExamples(Examples):
         with tf.device("CPU:0"):
             self._mine = tf.constant(mine)
             self._labels = {task: tf.constant(values) for task, values in labels.items()}
-            self._facts = {name: tf.constant(values) for name, values in facts.items()}
+        self._facts = {name: rows_of(values) for name, values in facts.items()}
 
     def ordered(self, keys: tf.data.Dataset, shuffle: bool) -> tf.data.Dataset:
         return self._records(keys, shuffle).map(self._example, num_parallel_calls=tf.data.AUTOTUNE)
+
+    def batched(
+        self, keys: tf.data.Dataset, shuffle: bool, batch_size: int, drop_remainder: bool = False
+    ) -> tf.data.Dataset:
+        if not all(feature.takes_batches for feature in self.inputs.values()):
+            return super().batched(keys, shuffle, batch_size, drop_remainder)
+        records = self._records(keys, shuffle).batch(batch_size, drop_remainder)
+        return records.map(self._example, num_parallel_calls=tf.data.AUTOTUNE)
 
     def tally(self, kinds: Mapping[str, LabelKind]) -> dict[str, Tally]:
         return {task: kind.tally(self._of_split[task]) for task, kind in kinds.items()}
 
     def _records(self, keys: tf.data.Dataset, shuffle: bool) -> tf.data.Dataset:
-        """Seed, number and bytes of every record of the split."""
+        """Key, number and bytes of every record of the split."""
         files = self.files
 
         def one_pass(key: tf.Tensor) -> tf.data.Dataset:
@@ -123,14 +132,19 @@ class RecordExamples(Examples):
             if shuffle and self.size > 1:
                 buffer = min(self.shuffle_buffer, self.size)
                 records = records.shuffle(buffer, seed=key, reshuffle_each_iteration=False)
-            return records.map(lambda number, record: (example_seed(key, number), number, record))
+            return records.map(lambda number, record: (key, number, record))
 
         return keys.flat_map(one_pass)
 
-    def _example(self, seed: tf.Tensor, number: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, Example]:
-        stored = tf.io.parse_single_example(record, self._stored)
+    def _example(self, key: tf.Tensor, number: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, Example]:
+        """Seed and example of one record, or of a batch of them."""
+        parse = tf.io.parse_example if record.shape.rank else tf.io.parse_single_example
+        stored = parse(record, self._stored)
         inputs = {
-            name: feature.read(stored[feature.feature or name], tf.gather(self._facts[name], number))
+            name: feature.read(stored[feature.feature or name], self._facts[name](number))
             for name, feature in self.inputs.items()
         }
-        return seed, {**inputs, **{task: tf.gather(values, number) for task, values in self._labels.items()}}
+        return example_seed(key, number), {
+            **inputs,
+            **{task: tf.gather(values, number) for task, values in self._labels.items()},
+        }

@@ -21,11 +21,13 @@ class Feature(ABC):
     Class attributes:
         way: Name of the way, in `dataset.json`.
         no_fact: What stands for the fact of a record that cannot be used, see `look`.
+        takes_batches: Whether `read` takes a batch of stored values at once, which costs much less.
     """
 
     feature: str | None
     way: ClassVar[str] = ""
     no_fact: ClassVar[Any] = 0
+    takes_batches: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -55,7 +57,7 @@ class Feature(ABC):
 
     @abstractmethod
     def read(self, stored: tf.Tensor, fact: tf.Tensor) -> tf.Tensor:
-        """The input of one example, in a graph."""
+        """The input of one example, in a graph; or of a batch, where `takes_batches`."""
 
 
 class Writable(Feature):
@@ -96,6 +98,7 @@ class Numbers(Writable):
     feature: str | None = None
 
     way = "numbers"
+    takes_batches = True
 
     @property
     def stored(self) -> tf.io.FixedLenFeature:
@@ -138,6 +141,7 @@ class Raw(Writable):
     feature: str | None = None
 
     way = "raw"
+    takes_batches = True
 
     @property
     def before(self) -> dict[str, Any]:
@@ -148,7 +152,9 @@ class Raw(Writable):
         return 0, "" if len(stored) == size else f"{size} bytes, for {self.dtype} of shape {list(self.shape)}"
 
     def read(self, stored: tf.Tensor, fact: tf.Tensor) -> tf.Tensor:
-        return tf.reshape(tf.io.decode_raw(stored, self.dtype), self.shape)
+        stored = tf.convert_to_tensor(stored)
+        shape = tf.concat([tf.shape(stored), self.shape], axis=0)
+        return tf.ensure_shape(tf.reshape(tf.io.decode_raw(stored, self.dtype), shape), stored.shape + self.shape)
 
     def write(self, values: np.ndarray) -> tf.train.Feature:
         data = np.asarray(values, np.dtype(self.dtype).newbyteorder("<")).tobytes()

@@ -21,7 +21,7 @@ def example(**features):
             feature.float_list.value.extend(values)
         else:
             feature.int64_list.value.extend(values)
-    return made.SerializeToString()
+    return made.SerializeToString(deterministic=True)  # the same damage in every run
 
 
 def write(path, records, compression=""):

@@ -363,4 +363,4 @@ def test_fuzz_records_that_pass_the_look_can_be_read(tmp_path):
         assert sum(len(x) for x, _, _ in source.batches(8, split="train")) == source.about["used"]
         left_out, used = left_out + source.about["left_out"], used + source.about["used"]
     assert left_out > 30
-    assert used > 200
+    assert used > 6 * 30  # the others are undamaged

@@ -14,7 +14,7 @@ import numpy as np
 from PIL import Image
 
 import mtl_keras as mtl
-from benchmarks.small_run import arrays, compiled, data, digest, whether_finite
+from benchmarks.small_run import BATCH, EXAMPLES, LOSSES, arrays, compiled, data, digest, graph, whether_finite
 
 
 def _fit(model: mtl.MultiTaskModel, x: Any, y: Any, **arguments: Any) -> dict[str, list[float]]:
@@ -38,10 +38,36 @@ def nan_label(folder: Path) -> str:
     return f"a missing label: its example does not count for the task; {whether_finite(model)}"
 
 
+def infinite_label(folder: Path) -> str:
+    x, y = arrays()
+    y["size"][5] = np.inf
+    model = compiled()
+    logs = _fit(model, x, y)
+    sat_out = logs.get("size_sat_out", [0])[0]
+    steps = EXAMPLES // BATCH
+    return f"the task sits out that step ({sat_out:g} of {steps}), the other one trains; {whether_finite(model)}"
+
+
+def infinite_loss(folder: Path) -> str:
+    x, y = arrays()
+
+    def logarithm(labels: Any, values: Any) -> Any:
+        return -keras.ops.log(keras.ops.maximum(values[:, 0], 0.0))
+
+    model = graph()
+    model.compile("adam", loss={**LOSSES, "size": logarithm}, weighting="equal")
+    logs = _fit(model, x, y)
+    sat_out = logs.get("size_sat_out", [0])[0]
+    return f"-log(0) in one task: it sits out ({sat_out:g} of {EXAMPLES // BATCH} steps); {whether_finite(model)}"
+
+
 def nan_input(folder: Path) -> str:
     x, y = arrays()
     x[7, 0] = np.nan
-    return "arrays are refused: " + _refused(lambda: compiled().fit(x, y, verbose=0))
+    model = compiled()
+    in_arrays = _refused(lambda: model.fit(x, y, verbose=0))
+    _fit(model, x, y)
+    return f"arrays are refused: {in_arrays}; of a dataset every task sits out that step, {whether_finite(model)}"
 
 
 def absent_task(folder: Path) -> str:
@@ -157,6 +183,8 @@ def damaged(folder: Path) -> str:
 
 FAULTS: dict[str, Callable[[Path], str]] = {
     "NaN as a label": nan_label,
+    "infinity as a label": infinite_label,
+    "an infinite loss": infinite_loss,
     "NaN in an input": nan_input,
     "no label of a task in a whole epoch": absent_task,
     "an image file that goes away while training": broken_image,

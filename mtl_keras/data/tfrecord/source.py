@@ -58,8 +58,8 @@ def from_tfrecord(
         seed: Seed of the order of the training examples, default 0.
 
     Returns:
-        The source. `source.about` says how many records were read, used and left out and why, and how many bytes behind
-        a damaged record could not be read.
+        The source. `source.about` says how many records were read, used and left out and why, and which files could not
+        be read to the end, because what follows a damaged length or a cut cannot be found.
 
     Raises:
         ValueError: There is no such file, a file of a numbered row is missing, or (unless `skip_bad`) a record is not

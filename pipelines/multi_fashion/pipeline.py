@@ -95,7 +95,7 @@ def batches(splits: dataset.Splits, batch_size: int, seed: int) -> tuple[tf.data
 def parse(arguments: list[str] | None) -> argparse.Namespace:
     """The command line."""
     description = "Train, evaluate and export one model for both corners of Multi-Fashion."
-    made = parser("multi_fashion", description, TRUNKS, epochs=7, batch_size=128)
+    made = parser("multi_fashion", description, TRUNKS, epochs=6, batch_size=128)
     add = made.add_argument
     add("--build", type=Path, default=Path("runs/data"), help="folder of the built data set")
     add("--data", type=Path, default=None, help="folder with Fashion-MNIST's IDX files; default: in this repository")

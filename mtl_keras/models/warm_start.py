@@ -88,12 +88,23 @@ def _load(variables: Iterable[keras.Variable], source: Any) -> LoadReport:
         else:
             variable.assign(keras.ops.convert_to_numpy(other))
             report.loaded.append(variable.path)
-    if not report.loaded and (report.missing or report.reshaped):
+    if not report.loaded and report.reshaped:
+        path, (here, source_shape) = next(iter(report.reshaped.items()))
+        raise ValueError(
+            message(
+                "at least one variable of the same shape in the source",
+                "build the layers as they are there, or start these anew",
+                variable=path,
+                shape=here,
+                in_source=source_shape,
+            )
+        )
+    if not report.loaded and report.missing:
         raise ValueError(
             message(
                 "at least one variable with the same path and shape in the source",
                 "give the layers of both models the same names",
-                wanted=(report.missing or list(report.reshaped))[0],
+                wanted=report.missing[0],
                 in_source=sorted(there)[:5],
             )
         )

@@ -46,7 +46,7 @@ def task_losses(
     masks: dict[str, tf.Tensor] = {}
     weights: dict[str, tf.Tensor] = {}
     for plan in plans:
-        target = _fit_rank(tf.convert_to_tensor(labels[plan.name]), outputs[plan.name])
+        target = _fit_rank(_numbers(labels[plan.name]), outputs[plan.name])
         given = sample_weights.get(plan.name)
         exists = _exists(target, plan.missing)
         if given is not None:
@@ -67,6 +67,12 @@ def task_losses(
         sums.append(tf.reduce_sum(tf.where(weight != 0.0, values, 0.0) * weight))
         counts.append(tf.reduce_sum(weight if plan.divide_by_weights else mask))
     return TaskLosses(tf.stack(sums), tf.stack(counts), labels_of, masks, weights)
+
+
+def _numbers(labels: Any) -> tf.Tensor:
+    """Labels as a tensor; true and false are 1 and 0."""
+    labels = tf.convert_to_tensor(labels)
+    return tf.cast(labels, tf.uint8) if labels.dtype == tf.bool else labels
 
 
 def _fit_rank(labels: tf.Tensor, output: tf.Tensor) -> tf.Tensor:

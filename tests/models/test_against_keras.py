@@ -34,6 +34,25 @@ def test_equal_weights_are_stock_keras(optimizer):
 
 
 @pytest.mark.parametrize("as_dataset", [True, False])
+def test_true_and_false_are_the_labels_1_and_0(as_dataset):
+    heads = {"a": mtl.heads.Classifier(2), "b": mtl.heads.MultiLabel(3), "c": mtl.heads.Ordinal(2)}
+    tasks = [mtl.Task(name, head) for name, head in heads.items()]
+    model = mtl.build(keras.Input((4, 4, 1)), mtl.sharing.Hard(mtl.trunks.Conv((2,))), tasks)
+    model.compile("sgd")
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(8, 4, 4, 1)).astype("float32")
+    y = {"a": rng.random(8) > 0.5, "b": rng.random((8, 3)) > 0.5, "c": rng.random(8) > 0.5}
+    numbers = {name: labels.astype("int32") for name, labels in y.items()}
+
+    def evaluated(y):
+        data = (tiny.dataset(x, y),) if as_dataset else (x, y)
+        return model.evaluate(*data, return_dict=True, verbose=0)
+
+    assert evaluated(y) == evaluated(numbers)
+    model.fit(x, y, verbose=0)
+
+
+@pytest.mark.parametrize("as_dataset", [True, False])
 def test_task_losses_are_exact_with_a_partial_batch(as_dataset):
     """17 examples in batches of 16: the mean over 17, not the mean of two batch means."""
     x, y = tiny.arrays(17)

@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 from keras import layers
 
+import mtl_keras as mtl
 from mtl_keras.models import partition
 
 
@@ -117,9 +118,22 @@ def test_a_task_that_shares_nothing_is_named():
     x = keras.Input((4,))
     h = layers.Dense(3)(x)
     outputs = {"a": layers.Dense(1, name="a")(h), "b": layers.Dense(1, name="b")(h), "c": layers.Dense(1, name="c")(x)}
-    with pytest.raises(ValueError, match="Expected every task") as error:
-        partition(keras.Model(x, outputs))
-    assert str(error.value) == (
+    said = (
         "Expected every task to depend on a layer that another task uses too. Received: task='c'. "
         "Do connect it to the trunk, or train it as a model of its own."
     )
+    with pytest.raises(ValueError, match="Expected every task") as error:
+        partition(keras.Model(x, outputs))
+    assert str(error.value) == said
+    model = mtl.MultiTaskModel(x, outputs)
+    with pytest.raises(ValueError, match="Expected every task") as error:
+        model.compile("sgd", loss="mse")
+    assert str(error.value) == said
+
+
+def test_a_layer_that_two_tasks_call_apart_is_shared():
+    left, right = keras.Input((4,), name="left"), keras.Input((4,), name="right")
+    both = layers.Dense(3)
+    outputs = {"a": layers.Dense(1, name="a")(both(left)), "b": layers.Dense(1, name="b")(both(right))}
+    model = mtl.MultiTaskModel([left, right], outputs)
+    model.compile("sgd", loss="mse")  # trains, though no cut lies behind all that is shared

@@ -136,6 +136,16 @@ def test_what_cannot_be_loaded_is_reported():
     assert "of another shape" in str(report)
     with pytest.raises(ValueError, match="at least one variable with the same path and shape"):
         mtl.load_task(family("c", "d"), other, "c")
+    classes = [mtl.Task(name, mtl.heads.Classifier(5)) for name in "ab"]
+    wider = mtl.build(keras.Input((8, 8, 1)), mtl.sharing.Hard(mtl.trunks.Conv((4, 6))), classes)
+    with pytest.raises(ValueError, match="same shape") as error:
+        mtl.load_task(wider, other, "a")
+    path, shape = wider.partition.task_variables["a"][0].path, tuple(wider.partition.task_variables["a"][0].shape)
+    assert str(error.value) == (
+        "Expected at least one variable of the same shape in the source. "
+        f"Received: variable={path!r}, shape={shape}, in_source={(*shape[:-1], 3)}. "
+        "Do build the layers as they are there, or start these anew."
+    )
     with pytest.raises(ValueError, match=r"Expected a task among \['a', 'b'\]"):
         mtl.load_task(first, other, "z")
     with pytest.raises(ValueError, match=r"Expected a \.keras file or a Keras model"):

@@ -18,7 +18,7 @@ class Task:
 
     Args:
         name: The output's name, in logs, labels, files and signatures alike. Letters, digits and `_`, beginning with a
-            letter; not `loss`, and not beginning with `val_`, which Keras' logs use.
+            letter; not `loss`, not `overall`, and not beginning with `val_`, which logs use.
         head: Layers from features to the output, e.g. `heads.Classifier(10)`. It brings loss, metrics and their
             direction. `None` (default) for an output of a graph that exists already.
         loss: `"auto"` (default) for the head's loss, any Keras loss (name, instance or function), or `None` for an
@@ -86,9 +86,11 @@ def checked_name(name: Any) -> str:
         raise ValueError(
             message("a task name of letters, digits and '_' that begins with a letter", "rename the task", name=name)
         )
-    if name == "loss" or name.startswith("val_"):
+    if name in ("loss", "overall") or name.startswith("val_"):
         raise ValueError(
-            message("a task name that Keras' logs leave free (not 'loss', not 'val_...')", "rename the task", name=name)
+            message(
+                "a task name that logs leave free (not 'loss', 'overall' or 'val_...')", "rename the task", name=name
+            )
         )
     return name
 

@@ -1,5 +1,6 @@
 """Inputs, sharing and tasks to a MultiTaskModel."""
 
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -22,7 +23,7 @@ def build(inputs: Any, sharing: Any, tasks: Sequence[Task], name: str | None = N
         The model, not yet compiled; `compile("adam")` takes losses and metrics from the heads.
 
     Raises:
-        ValueError: A task has no head, or two tasks have the same name.
+        ValueError: A task has no head, two tasks have the same name, or a task is named as an input or a layer.
 
     Example:
         >>> import keras, mtl_keras as mtl
@@ -40,4 +41,12 @@ def build(inputs: Any, sharing: Any, tasks: Sequence[Task], name: str | None = N
     method = sharings.get(sharing)
     features = method(inputs, names)
     outputs = {task.name: task.head(features[task.name], task.name) for task in tasks}
-    return MultiTaskModel(inputs, outputs, name=name, tasks=tasks, preprocessing=method.preprocessing())
+    try:
+        return MultiTaskModel(inputs, outputs, name=name, tasks=tasks, preprocessing=method.preprocessing())
+    except ValueError as error:
+        # Keras alone knows all the names in the graph, and says which one comes twice in this sentence only
+        repeated = re.search(r'The name "(.+?)" is used \d+ times', str(error))
+        if repeated is None:
+            raise
+        free = "task names that no input, layer of the trunk or layer of another head has"
+        raise ValueError(message(free, "rename the task", layer=repeated[1], tasks=names)) from error

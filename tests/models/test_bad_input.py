@@ -30,11 +30,11 @@ def test_names_that_keras_or_litert_would_mangle(name):
     )
 
 
-@pytest.mark.parametrize("name", ["loss", "val_age"])
+@pytest.mark.parametrize("name", ["loss", "overall", "val_age"])
 def test_names_that_the_logs_use(name):
     refused(
         lambda: mtl.Task(name),
-        "Expected a task name that Keras' logs leave free (not 'loss', not 'val_...'). "
+        "Expected a task name that logs leave free (not 'loss', 'overall' or 'val_...'). "
         f"Received: name={name!r}. Do rename the task.",
     )
 
@@ -44,6 +44,19 @@ def test_names_that_collide():
     refused(
         lambda: mtl.MultiTaskModel(x, {"age": outputs["a"], "Age": outputs["b"]}),
         "Expected task names that differ. Received: first='age', second='Age'. Do rename one of them.",
+    )
+
+
+@pytest.mark.parametrize(
+    ("names", "twice"), [("a a_logits", "a_logits"), ("a image", "image"), ("a trunk_conv1", "trunk_conv1")]
+)
+def test_task_names_that_layers_have(names, twice):
+    """What Keras says of a name that comes twice is recognised, too."""
+    tasks = [mtl.Task(name, mtl.heads.Classifier(2)) for name in names.split()]
+    refused(
+        lambda: mtl.build(keras.Input((4, 4, 1), name="image"), mtl.sharing.Hard(mtl.trunks.Conv((2,))), tasks),
+        "Expected task names that no input, layer of the trunk or layer of another head has. "
+        f"Received: layer={twice!r}, tasks={names.split()}. Do rename the task.",
     )
 
 

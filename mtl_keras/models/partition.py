@@ -102,16 +102,6 @@ def partition(model: keras.Model, features: Sequence[str] | None = None, graph: 
 _HOW = "pass features=[...] with the names of layers that together feed every head and come after every shared layer"
 
 
-def check_sharing(graph: Graph, tasks: list[str]) -> None:
-    """Refuse a task that has no layer in common with any other output, wherever the two call it.
-
-    Raises:
-        ValueError: There is one; a model with a single output has none to share with.
-    """
-    calls = {output: graph.needed_for(output) for output in graph.outputs}
-    _check_common({name: {id(graph.calls[i].operation) for i in found} for name, found in calls.items()}, tasks)
-
-
 def _check_common(used: dict[str, set[int]], tasks: Iterable[str]) -> None:
     for task in tasks if len(used) > 1 else ():
         if not any(used[task] & others for output, others in used.items() if output != task):

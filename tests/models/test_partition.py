@@ -125,10 +125,6 @@ def test_a_task_that_shares_nothing_is_named():
     with pytest.raises(ValueError, match="Expected every task") as error:
         partition(keras.Model(x, outputs))
     assert str(error.value) == said
-    model = mtl.MultiTaskModel(x, outputs)
-    with pytest.raises(ValueError, match="Expected every task") as error:
-        model.compile("sgd", loss="mse")
-    assert str(error.value) == said
 
 
 def test_a_layer_that_two_tasks_call_apart_is_shared():

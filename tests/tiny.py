@@ -5,6 +5,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import pytest
 import tensorflow as tf
 
 import mtl_keras as mtl
@@ -72,6 +73,18 @@ def difference(one, other):
     values = [{v.path: v.numpy() for op in m.operations for v in getattr(op, "weights", ())} for m in (one, other)]
     assert values[0].keys() == values[1].keys()
     return max(np.abs(value - values[1][path]).max() for path, value in values[0].items())
+
+
+def moved(before, after):
+    """First parts of the paths, so layers or parts, of the values by path that are no longer what they were."""
+    return {path.split("/")[0] for path, value in before.items() if (value != after[path]).any()}
+
+
+def refused(call, text):
+    """The call is refused with exactly this text."""
+    with pytest.raises(ValueError, match="Expected") as error:
+        call()
+    assert str(error.value) == text
 
 
 def forgiving_adam(learning_rate=0.01):

@@ -36,16 +36,6 @@ def fit(model, callbacks, epochs=1, y=None):
     return model.fit(data, validation_data=data, epochs=epochs, callbacks=callbacks, verbose=0)
 
 
-def moved(before, after):
-    return {path.split("/")[0] for path, value in before.items() if (value != after[path]).any()}
-
-
-def refused(call, text):
-    with pytest.raises(ValueError, match="Expected") as error:
-        call()
-    assert str(error.value) == text
-
-
 @pytest.mark.parametrize("weighting", ["uncertainty", "test_unit_weights"])
 def test_tasks_stop_one_by_one(capfd, weighting):
     model = compiled(weighting=weighting)
@@ -62,13 +52,13 @@ def test_tasks_stop_one_by_one(capfd, weighting):
     assert min(history.history["b_weight"]) > 0
     first, second, third, last = recorder.weights
     trunk = {"conv", "dense"} | ({"uncertainty"} if weighting == "uncertainty" else set())
-    assert moved(first, second) == {*trunk, "a", "b"}
+    assert tiny.moved(first, second) == {*trunk, "a", "b"}
     # the head that has stopped is that of its best epoch, while the others go on
-    assert moved(second, third) == {*trunk, "a", "b"}
-    assert moved(first, third) == {*trunk, "b"}
-    assert moved(third, last) == {*trunk, "b"}
+    assert tiny.moved(second, third) == {*trunk, "a", "b"}
+    assert tiny.moved(first, third) == {*trunk, "b"}
+    assert tiny.moved(third, last) == {*trunk, "b"}
     final = {v.path: v.numpy() for v in model.weights}
-    assert moved(first, final) == trunk
+    assert tiny.moved(first, final) == trunk
     best = history.history["val_a_accuracy"][0]
     assert f"Epoch 2: task 'a' has stopped, its best value is {best:.4g}" in capfd.readouterr().err
     assert min(fit(model, []).history["a_weight"]) > 0  # the next training is another one
@@ -84,7 +74,7 @@ def test_heads_return_at_the_end_and_frozen_tasks_are_not_watched():
     model.fit(data, validation_data=data, epochs=2, callbacks=[stopping, recorder], verbose=0)
     assert stopping.stopped == {}
     assert set(stopping.best) == {"a", "b", "d"}
-    assert moved(recorder.weights[0], {v.path: v.numpy() for v in model.weights}) == {"conv", "dense"}
+    assert tiny.moved(recorder.weights[0], {v.path: v.numpy() for v in model.weights}) == {"conv", "dense"}
     kept = TaskEarlyStopping(["a"], restore_best_weights=False, min_delta=HOPELESS)
     model.fit(data, validation_data=data, epochs=1, callbacks=[kept], verbose=0)
     assert kept.best_weights == {}
@@ -125,8 +115,8 @@ def test_weights_follow_the_schedule_whatever_the_weighting(weighting):
     assert logs["b_weight"][0] == 0.0
     assert logs["b_weight"][1] > 0.0
     start = {v.path: v.numpy() for v in compiled(weighting=weighting).weights}
-    assert "b" not in moved(start, recorder.weights[0])
-    assert "b" in moved(recorder.weights[0], recorder.weights[1])
+    assert "b" not in tiny.moved(start, recorder.weights[0])
+    assert "b" in tiny.moved(recorder.weights[0], recorder.weights[1])
     scheduled, fixed = compiled(weighting=weighting), compiled(weighting=weighting)
     fixed.compile(SGD(0.05, momentum=0.9), loss=tiny.LOSSES, loss_weights={"b": 0.5}, weighting=weighting)
     for model, callbacks in ((scheduled, [Schedule({"b": 0.5})]), (fixed, [])):
@@ -222,4 +212,4 @@ def test_what_cannot_be_is_named():
             "Do leave out the schedule, or this callback.",
         ),
     ):
-        refused(call, text)
+        tiny.refused(call, text)

@@ -37,16 +37,6 @@ def values(model):
     return {v.path: v.numpy() for v in model.weights}
 
 
-def moved(before, after):
-    return {path.split("/")[0] for path, value in before.items() if (value != after[path]).any()}
-
-
-def refused(call, text):
-    with pytest.raises(ValueError, match="Expected") as error:
-        call()
-    assert str(error.value) == text
-
-
 def test_a_frozen_part_stays_and_the_optimizer_remembers_the_others():
     optimizer = mtl.optimizers.per_task(Adam(0.01), {"a": SGD(0.1, momentum=0.9)})
     model = with_memory(compiled(optimizer, "uncertainty", batch_norm=True))
@@ -59,7 +49,7 @@ def test_a_frozen_part_stays_and_the_optimizer_remembers_the_others():
     x, y = tiny.arrays(32)
     model.fit(tiny.dataset(x, y), verbose=0)
     # batch normalization's statistics are part of the trunk
-    assert moved(start, values(model)) == {"a", "b", "uncertainty"}
+    assert tiny.moved(start, values(model)) == {"a", "b", "uncertainty"}
     model.unfreeze("trunk")
     assert set(memory(model)) == set(before)
     assert memory(model)["conv/kernel", "conv/kernel", "momentum"].max() == 0.0
@@ -78,7 +68,7 @@ def test_a_frozen_task_leaves_the_balance(weighting):
     logs = frozen.fit(tiny.dataset(x, y), epochs=2, verbose=0).history
     unlabelled.fit(tiny.dataset(x, {**y, "a": np.full_like(y["a"], -1)}), epochs=2, verbose=0)
     assert tiny.difference(frozen, unlabelled) == 0.0
-    assert "a" not in moved(start, values(frozen))
+    assert "a" not in tiny.moved(start, values(frozen))
     assert logs["a_weight"] == [0.0, 0.0]
     assert min(logs["a_loss"]) > 0.5
     assert min(logs["a_accuracy"]) > 0.0
@@ -166,7 +156,7 @@ def test_weightings_keep_what_they_know_of_each_task():
     assert told.weighting.current() == {"a": 1.0, "b": 0.5, "c": 3.0}
     assert told.remove_task("a").weighting.current() == {"b": 0.5, "c": 3.0}
     preferring = compiled(weighting=mtl.weightings.STCH(preference={"a": 1.0, "b": 2.0}))
-    refused(
+    tiny.refused(
         lambda: preferring.add_task(mtl.Task(**NEW)),
         "Expected preference with one number for each of ['a', 'b', 'c']. Received: preference={'a': 1.0, 'b': 2.0}. "
         "Do name every task once.",
@@ -203,7 +193,7 @@ def test_layers_inside_of_layers_are_frozen_one_by_one(tmp_path):
 def test_a_frozen_trunk_leaves_gradient_methods_nothing_to_balance():
     model = compiled(weighting="pcgrad")
     names = [v.path for v in model.trainable_variables]
-    refused(
+    tiny.refused(
         lambda: model.freeze("trunk"),
         "Expected trainable variables that tasks share, for weighting 'pcgrad' to balance. "
         "Received: trainable_shared_variables=0. "
@@ -278,7 +268,7 @@ def test_what_cannot_be_is_named():
             "Expected layers with variables that tasks share. Received: part='trunk', tasks=['b']. Do freeze tasks.",
         ),
     ):
-        refused(call, text)
+        tiny.refused(call, text)
 
 
 def test_replicas_see_tasks_leave_and_come():

@@ -20,17 +20,11 @@ def compiled(**kwargs):
     return model
 
 
-def refused(call, text):
-    with pytest.raises(ValueError, match="Expected") as error:
-        call()
-    assert str(error.value) == text
-
-
 def test_overall_score_by_hand():
     """(0.8 + (1 - 2/8)) / 2 = 0.775."""
     score = overall_score({"a": 0.8, "b": 2.0}, {"a": "max", "b": "min"}, {"b": 8.0})
     assert score == pytest.approx(0.775)
-    refused(
+    tiny.refused(
         lambda: overall_score({"b": 2.0}, {"b": "min"}, {"b": 0.0}),
         "Expected a reference above 0 for every error. Received: task='b', reference=0.0. Do pass a baseline's error.",
     )
@@ -59,7 +53,7 @@ def test_names_that_never_fire_are_errors(monitor):
     x, y = tiny.arrays(16)
     model = compiled()
     before = model.get_weights()
-    refused(
+    tiny.refused(
         lambda: model.fit(x, y, validation_data=(x, y), callbacks=[mtl.callbacks.EarlyStopping(monitor)], verbose=0),
         "Expected something that training logs. "
         f"Received: monitor={monitor!r}. Do choose one of ['overall', 'loss', 'a_loss', 'a_accuracy', 'b_loss', "

@@ -96,12 +96,6 @@ def assert_alike(one, other):
     assert all(plain.same(a, b) for a, b in zip(state(model), state(other_model), strict=True))
 
 
-def refused(call, text):
-    with pytest.raises(ValueError, match="Expected") as error:
-        call()
-    assert str(error.value) == text
-
-
 @pytest.fixture(scope="module")
 def whole(tmp_path_factory):
     """A run that is never interrupted."""
@@ -240,7 +234,7 @@ def test_sigterm_saves_and_exits_with_its_own_status(interrupted, capfd, whole, 
 def test_a_folder_has_one_run_at_a_time(tmp_path):
     first = CheckpointFolder(tmp_path, keep=1)
     first.lock()
-    refused(
+    tiny.refused(
         lambda: run(tmp_path),
         f"Expected a folder that no other run writes to. Received: folder='{tmp_path}', "
         f"used_by='process {os.getpid()} on {os.uname().nodename}'. "
@@ -253,7 +247,7 @@ def test_a_folder_has_one_run_at_a_time(tmp_path):
 def test_a_folder_that_cannot_be_written_to_is_refused_before_training(tmp_path):
     (tmp_path / "file").write_text("")
     seen = Interrupt(1)
-    refused(
+    tiny.refused(
         lambda: run(tmp_path / "file" / "resume", seen),
         f"Expected a folder that checkpoints can be written to. Received: folder='{tmp_path}/file/resume', "
         "error='Not a directory'. Do choose another, or give this process the right to write.",
@@ -287,7 +281,7 @@ def test_other_settings_are_another_run(interrupted):
         ),
         ({"data": lambda x, y: shuffled(x, y).take(3)}, "data.batches: 5 in the file, 3 here"),
     ):
-        refused(
+        tiny.refused(
             lambda other=other: run(interrupted, **other),
             "Expected the model, settings and data that the run in this folder began with. "
             f"Received: folder='{interrupted}', differences=['{difference}']. "
@@ -339,27 +333,27 @@ def test_passes_begin_when_they_are_read():
 def test_data_that_cannot_be_read_again_are_refused(tmp_path):
     x, y = tiny.arrays(8)
     generator = ((x, y) for _ in range(3))
-    refused(
+    tiny.refused(
         lambda: run(tmp_path, data={"x": generator}),
         "Expected data that can be read again from the beginning. Received: x='generator'. "
         "Do pass a tf.data.Dataset, arrays or a keras.utils.PyDataset.",
     )
-    refused(
+    tiny.refused(
         lambda: run(tmp_path, steps_per_epoch=3),
         "Expected a dataset that repeats without end where steps_per_epoch is given. Received: batches=5. "
         "Do add .repeat(), or leave steps_per_epoch out.",
     )
-    refused(
+    tiny.refused(
         lambda: run(tmp_path, initial_epoch=1),
         "Expected one callback that says with which epoch to begin. Received: callbacks=['Resume'], initial_epoch=1. "
         "Do pass Resume alone, without initial_epoch.",
     )
-    refused(
+    tiny.refused(
         lambda: run(tmp_path, callbacks=[mtl.callbacks.Resume(tmp_path)]),
         "Expected one callback that says with which epoch to begin. Received: callbacks=['Resume', 'Resume'], "
         "initial_epoch=0. Do pass Resume alone, without initial_epoch.",
     )
-    refused(
+    tiny.refused(
         lambda: mtl.callbacks.Resume(tmp_path, every=0),
         "Expected a whole number of at least 1 for every. Received: every=0. Do correct it.",
     )

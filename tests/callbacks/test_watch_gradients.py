@@ -173,36 +173,30 @@ def test_two_replicas_measure_what_one_device_does_and_callbacks_can_act_on_it()
         np.testing.assert_allclose(logs[1][key], logs[0][key], rtol=1e-4, err_msg=key)
 
 
-def refused(call, text):
-    with pytest.raises(ValueError, match="Expected") as error:
-        call()
-    assert str(error.value) == text
-
-
 def test_what_cannot_be_measured():
     x, y = tiny.arrays(8)
     watch = mtl.callbacks.WatchGradients()
     for steps in (0, 1.5, True):
-        refused(
+        tiny.refused(
             lambda steps=steps: mtl.callbacks.WatchGradients(gradients=steps),
             "Expected a whole number of steps of at least 1 from one measurement of gradients to the next. "
             f"Received: gradients={steps!r}. Do pass gradients=100.",
         )
     model = tiny.model()
     model.compile("sgd", loss=tiny.LOSSES)
-    refused(
+    tiny.refused(
         lambda: model.fit(x, y, callbacks=[mtl.callbacks.WatchGradients(scope="heads")], verbose=0),
         "Expected a scope among ['parameters', 'features', 'last_layer']. Received: scope='heads'. Do choose one.",
     )
     model.compile("sgd", loss=tiny.LOSSES, metrics={"a": [keras.metrics.Accuracy(name="gradient_norm")]})
-    refused(
+    tiny.refused(
         lambda: model.fit(x, y, callbacks=[watch], verbose=0),
         "Expected log keys that measured gradients can have. Received: key='a_gradient_norm'. "
         "Do rename the task's metric.",
     )
     model.get_layer("conv").trainable = model.get_layer("dense").trainable = False
     model.compile("sgd", loss=tiny.LOSSES)
-    refused(
+    tiny.refused(
         lambda: model.fit(x, y, callbacks=[watch], verbose=0),
         "Expected trainable variables that tasks share, for gradients to be measured on. "
         "Received: trainable_shared_variables=0. Do unfreeze the trunk, or choose a weighting that reads losses only.",

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+import tiny
 
 from pipelines.multi_fashion import dataset, idx, pairing, sources
 
@@ -27,12 +28,6 @@ def folder(tmp_path_factory):
     made = tmp_path_factory.mktemp("idx")
     write_part(made, "t10k", *numbered(20))
     return made
-
-
-def refused(call, text):
-    with pytest.raises(ValueError, match="Expected") as error:
-        call()
-    assert str(error.value) == text
 
 
 def test_the_order_of_pairs_is_golden():
@@ -147,45 +142,45 @@ def test_the_embedded_images_are_whole():
 
 
 def test_what_is_wrong_is_named(folder, tmp_path):
-    refused(
+    tiny.refused(
         lambda: dataset.load(config="mixed", source=folder),
         "Expected a folder of MNIST's IDX files for the config mixed. Received: mnist=None. "
         "Do pass one, --digits DIR in the pipeline.",
     )
-    refused(
+    tiny.refused(
         lambda: dataset.load(config="fashions"),
         "Expected a config among ['fashion', 'mixed']. Received: config='fashions'. Do choose one.",
     )
-    refused(
+    tiny.refused(
         lambda: dataset.load(mnist=folder),
         f"Expected a folder of MNIST only for the config mixed. Received: mnist='{folder}'. Do pass config=\"mixed\".",
     )
-    refused(
+    tiny.refused(
         lambda: dataset.load(sizes={"trian": 5}),
         "Expected a number of pairs above 0 for some of ['train', 'validation', 'test']. "
         "Received: sizes={'trian': 5}. Do correct the sizes.",
     )
-    refused(
+    tiny.refused(
         lambda: dataset.load(seed=-1),
         "Expected a whole seed from 0 to 4294967295. Received: seed=-1. Do choose another.",
     )
-    refused(
+    tiny.refused(
         lambda: dataset.load(source=folder, download=True),
         f"Expected either download or source. Received: source='{folder}'. Do leave one out.",
     )
-    refused(
+    tiny.refused(
         lambda: dataset.load(source=tmp_path),
         "Expected the file t10k-images-idx3-ubyte, or t10k-images-idx3-ubyte.gz, in the folder of IDX files. "
         f"Received: folder='{tmp_path}'. Do add it, or give another folder.",
     )
     write_part(tmp_path, "t10k", numbered(20)[0], numbered(19)[1])
-    refused(
+    tiny.refused(
         lambda: dataset.load(tmp_path / "built", tmp_path),
         "Expected as many labels as images. Received: t10k-images-idx3-ubyte.gz=20, t10k-labels-idx1-ubyte.gz=19, "
         f"folder='{tmp_path}'. Do take both files from the same source.",
     )
     write_part(tmp_path, "t10k", *numbered(5))
-    refused(
+    tiny.refused(
         lambda: dataset.load(tmp_path / "built", tmp_path),
         f"Expected a source image for each split. Received: folder='{tmp_path}', "
         "images={'train': 4, 'validation': 0, 'test': 1}. Do give a source with more images.",

@@ -141,12 +141,6 @@ def test_evaluation_does_not_follow_weights_that_are_learned(weighting, state):
     assert logs["loss"] == pytest.approx(logs["a_loss"] + logs["b_loss"], rel=1e-6)
 
 
-def refused(call, text):
-    with pytest.raises(ValueError, match="Expected") as error:
-        call()
-    assert str(error.value) == text
-
-
 NOT_GIVEN = (
     "Expected weighting_data, examples on which weighting 'auto_lambda' measures its weights. "
     "Received: weighting_data=None. Do pass fit(..., weighting_data=(x, y)) or a batched tf.data.Dataset, best of "
@@ -159,25 +153,25 @@ def test_what_is_refused_before_training():
     equal, auto = tiny.model(), tiny.model()
     equal.compile("sgd", loss=tiny.LOSSES)
     auto.compile("sgd", loss=tiny.LOSSES, weighting="auto_lambda")
-    refused(lambda: auto.fit(x, y, validation_data=(x, y), verbose=0), NOT_GIVEN)
-    refused(lambda: auto.train_on_batch(x, y), NOT_GIVEN)
-    refused(
+    tiny.refused(lambda: auto.fit(x, y, validation_data=(x, y), verbose=0), NOT_GIVEN)
+    tiny.refused(lambda: auto.train_on_batch(x, y), NOT_GIVEN)
+    tiny.refused(
         lambda: equal.fit(x, y, weighting_data=(x, y), verbose=0),
         "Expected no weighting_data with weighting 'equal', which measures nothing on them. "
         "Received: weighting_data='tuple'. Do leave it out, or choose weighting='auto_lambda'; validation_data is what "
         "fit evaluates on.",
     )
-    refused(
+    tiny.refused(
         lambda: auto.fit(x, y, weighting_data=x, verbose=0),
         "Expected weighting_data as (x, y), (x, y, sample_weight) or a batched tf.data.Dataset of these. "
         "Received: weighting_data='ndarray'. Do pass one of them.",
     )
-    refused(
+    tiny.refused(
         lambda: auto.fit(x, y, weighting_data=(x, y), validation_split=0.5, verbose=0),
         "Expected validation examples given apart from the training data, beside weighting_data. "
         "Received: validation_split=0.5. Do split the arrays and pass validation_data.",
     )
-    refused(
+    tiny.refused(
         lambda: auto.fit(iter([(x, y)]), weighting_data=(x, y), verbose=0),
         "Expected training data as arrays or as a tf.data.Dataset, beside weighting_data. "
         "Received: x='list_iterator'. Do pass a dataset, e.g. of tf.data.Dataset.from_generator.",
@@ -189,15 +183,15 @@ def test_what_is_refused_before_training():
 
 
 def test_primary_tasks_that_do_not_exist_and_compositions():
-    refused(
+    tiny.refused(
         lambda: AutoLambda(primary=["c"]).bind(["a", "b"]),
         "Expected primary tasks among ['a', 'b']. Received: primary='c'. Do correct the name.",
     )
-    refused(
+    tiny.refused(
         lambda: AutoLambda(primary="a"),
         "Expected the primary tasks as a list of names. Received: primary='a'. Do pass primary=['age'].",
     )
-    refused(
+    tiny.refused(
         lambda: mtl.weightings.get(["auto_lambda", "pcgrad"]),
         "Expected a loss weighting without a second forward pass and without validation batches. "
         "Received: parts=['auto_lambda', 'pcgrad']. Do use 'auto_lambda' alone.",
@@ -208,7 +202,7 @@ def test_batches_that_two_devices_cannot_share():
     with tiny.replicas(2).scope():
         model = tiny.model()
     model.compile("sgd", loss=tiny.LOSSES, weighting="auto_lambda")
-    refused(
+    tiny.refused(
         lambda: model.fit(data(), weighting_data=tiny.dataset(*tiny.arrays(20), batch_size=12), verbose=0),
         "Expected batches of weighting_data at least as large as those of the training data. Received: size=12, "
         "training=16. Do batch both alike, with .repeat() before .batch() for the weighting data.",

@@ -188,7 +188,7 @@ class MixedExamples(Examples):
         """One epoch, example by example or batch by batch."""
         counts = tf.constant(self.counts)
         epoch = key % EPOCHS
-        row = counts[tf.minimum(epoch, len(counts) - 1)]
+        row = counts[tf.minimum(epoch, counts.shape[0] - 1)]
         length = int(self.counts[-1].sum())  # type: ignore[index]
         order = tf.gather(tf.repeat(tf.range(len(self.parts), dtype=tf.int64), row), permutation(key, length))
         streams = [self._stream(index, key, epoch, batch_size) for index in range(len(self.parts))]

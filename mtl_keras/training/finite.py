@@ -37,7 +37,7 @@ def skips_whole_steps(optimizer: Any) -> bool:
     return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
 
 
-def stopped(optimizer: Any, pairs: Pairs, measured: Measured) -> tuple[Pairs, Measured]:
+def stopped(optimizer: Any, pairs: Pairs, measured: Measured) -> tuple[Pairs, Measured, tf.Tensor]:
     """The step's gradients, or none where one of them is not finite: what is wrong then lies in what tasks share.
 
     Replicas stop together. (Keras asks the first one alone whether its gradients are finite, and then moves or skips
@@ -49,7 +49,7 @@ def stopped(optimizer: Any, pairs: Pairs, measured: Measured) -> tuple[Pairs, Me
         measured: The losses of the batch.
 
     Returns:
-        The pairs, and the losses without the tasks that sit out.
+        The pairs, the losses without the tasks that sit out, and whether the step is stopped, bool, alike everywhere.
     """
     skips = skips_whole_steps(optimizer)
     bad = tf.cast(_any_not_finite([[gradient for gradient, _ in pairs]]), tf.float32)
@@ -64,7 +64,7 @@ def stopped(optimizer: Any, pairs: Pairs, measured: Measured) -> tuple[Pairs, Me
         return tf.math.multiply_no_nan(gradient, tf.cast(go_on, gradient.dtype))
 
     all_of_them = tf.fill(tf.shape(measured.present), stop)
-    return [(change(gradient), variable) for gradient, variable in pairs], measured.without(all_of_them, skips)
+    return [(change(gradient), variable) for gradient, variable in pairs], measured.without(all_of_them, skips), stop
 
 
 def lower_loss_scale(optimizer: Any, when: tf.Tensor) -> None:

@@ -1,12 +1,11 @@
 """A step whose gradients overflow in float16 is skipped by the loss scale; a method's memory does not move either."""
 
-from collections.abc import Sequence
 from typing import Any
 
-import keras
 import tensorflow as tf
 
 from mtl_keras.gradients import replicas
+from mtl_keras.training.finite import skips_whole_steps
 from mtl_keras.weightings import Weighting
 
 
@@ -19,18 +18,21 @@ class Overflow:
     """
 
     def __init__(self, optimizer: Any, weighting: Weighting):
-        self._skips = isinstance(optimizer, keras.optimizers.LossScaleOptimizer)
+        self._skips = skips_whole_steps(optimizer)
         self._memory = weighting.non_trainable_variables if self._skips else []
         self._before = [tf.identity(variable.value) for variable in self._memory]
 
-    def undo(self, gradients: Sequence[Any], weights: tf.Tensor) -> tf.Tensor:
-        """Put the memory back if a gradient is not finite. Returns the applied weights, 0 for a skipped step."""
-        if not self._skips or not gradients:
+    def undo(self, stop: tf.Tensor, weights: tf.Tensor) -> tf.Tensor:
+        """Put the memory back where the step is skipped. Returns the applied weights, 0 for such a step.
+
+        Args:
+            stop: Whether the step is stopped, see `finite.stopped`.
+            weights: What the method said.
+        """
+        if not self._skips:
             return weights
-        finite = [tf.reduce_all(tf.math.is_finite(tf.convert_to_tensor(gradient))) for gradient in gradients]
-        bad = replicas.total(tf.cast(tf.logical_not(tf.reduce_all(tf.stack(finite))), tf.float32))
         after = [tf.convert_to_tensor(variable.value) for variable in self._memory]
         replicas.assign(
-            list(self._memory), [tf.where(bad > 0.0, old, new) for old, new in zip(self._before, after, strict=True)]
+            list(self._memory), [tf.where(stop, old, new) for old, new in zip(self._before, after, strict=True)]
         )
-        return tf.where(bad > 0.0, tf.zeros_like(weights), weights)
+        return tf.where(stop, tf.zeros_like(weights), weights)

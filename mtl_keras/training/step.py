@@ -47,13 +47,14 @@ def train_step(
     measured, forward, weights, added, gradients = take_step(model, plan, x, y, sample_weight, examples)
     moved = [(gradient, variable) for gradient, variable in gradients if gradient is not None]
     if moved:
-        moved, measured = finite.stopped(model.optimizer, clipped(model.optimizer, moved), measured)
+        moved, measured, stop = finite.stopped(model.optimizer, clipped(model.optimizer, moved), measured)
         model.optimizer.apply_gradients(moved)
         finite.lower_loss_scale(model.optimizer, tf.reduce_any(measured.overflowed) & ~measured.nobody)
     hold.release(measured.present)
     if second_look is not None:
         plan.weighting.after_step(measured.losses, second_look.measure().losses, measured.present)
-    weights = overflow.undo([gradient for gradient, _ in moved], weights)
+    if moved:
+        weights = overflow.undo(stop, weights)
     _track(plan, measured, forward, measured.scale * tf.cast(weights, tf.float32), added, examples, training=True)
 
 

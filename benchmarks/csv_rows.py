@@ -15,8 +15,8 @@ from pathlib import Path
 
 from PIL import Image
 
-ROOT = Path(__file__).parents[1]
-RESULT = ROOT / "benchmarks" / "results" / "csv_rows.md"
+from benchmarks.document import ROOT, record
+
 LINKS = 30_000  # of one file: file systems allow no more than 65,000
 FOLDER = 1_000  # files in a folder
 
@@ -75,8 +75,7 @@ def main(arguments: list[str] | None = None) -> None:
             "",
         ]
     )
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(text, encoding="utf-8")
+    record("csv_rows", text)
     print(text)
 
 

@@ -7,14 +7,19 @@ RESULTS = ROOT / "benchmarks" / "results"
 WEIGHTINGS = ROOT / "docs" / "weightings.md"
 
 
+def record(name: str, text: str) -> None:
+    """Write a measurement's text to `results/<name>.md`."""
+    RESULTS.mkdir(parents=True, exist_ok=True)
+    (RESULTS / f"{name}.md").write_text(f"{text.strip()}\n", encoding="utf-8")
+
+
 def publish(name: str, text: str, document: Path = WEIGHTINGS) -> None:
     """Write a measurement's text to `results/<name>.md` and between the marks of that name in the document.
 
     Raises:
         ValueError: The document has no `<!-- name: begin -->` and `<!-- name: end -->`.
     """
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / f"{name}.md").write_text(f"{text.strip()}\n", encoding="utf-8")
+    record(name, text)
     begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     before, found_begin, rest = document.read_text(encoding="utf-8").partition(begin)
     _, found_end, after = rest.partition(end)

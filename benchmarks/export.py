@@ -17,7 +17,7 @@ from typing import Any
 import keras
 
 import mtl_keras as mtl
-from benchmarks.document import RESULTS, ROOT, publish, table
+from benchmarks.document import RESULTS, ROOT, publish, record, table
 
 PAGE = ROOT / "docs" / "export.md"
 MEASURED = RESULTS / "export.json"
@@ -138,7 +138,7 @@ def write(known: dict[str, Any]) -> None:
     text = report(measured, known[ONE_FOR_ALL])
     print(text)
     publish("export", text, PAGE)
-    (RESULTS / "export_presets.md").write_text(every_preset(measured), encoding="utf-8")
+    record("export_presets", every_preset(measured))
 
 
 def trained(pipeline: Any, trunk: str, epochs: int | None) -> keras.Model:

@@ -24,6 +24,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from benchmarks.document import ROOT, record
 from benchmarks.single_faults import FAULTS
 from benchmarks.small_run import (
     BATCH,
@@ -38,8 +39,6 @@ from benchmarks.small_run import (
     whether_finite,
 )
 
-ROOT = Path(__file__).parents[1]
-RESULTS = ROOT / "benchmarks" / "results"
 BEGUN = "begun"
 
 
@@ -55,13 +54,12 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the random moments, default 0")
     given = parser.parse_args()
     versions = f"Python {platform.python_version()}, TensorFlow {tf.__version__}, Keras {keras.version()}"
-    RESULTS.mkdir(parents=True, exist_ok=True)
     for part in given.parts:
         with tempfile.TemporaryDirectory() as folder:
             title, *sections = PARTS[part](Path(folder), given)
         made_by = f"{versions}, {platform.system()}. Made by `python -m benchmarks.faults {part}`."
         text = "\n\n".join([title, made_by, *sections]) + "\n"
-        (RESULTS / f"faults_{part}.md").write_text(text, encoding="utf-8")
+        record(f"faults_{part}", text)
         print(text, flush=True)
 
 

@@ -15,10 +15,9 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 
+from benchmarks.document import ROOT, record
 from mtl_keras.export._timing import time_side_by_side
 
-ROOT = Path(__file__).parents[1]
-RESULT = ROOT / "benchmarks" / "results" / "predictor_start.md"
 EXAMPLE = ROOT / "savedmodels" / "multi_fashion" / "example"
 PACKAGES = ("numpy", "pillow", "ai-edge-litert")
 
@@ -74,8 +73,7 @@ def main(arguments: list[str] | None = None) -> None:
             "",
         ]
     )
-    RESULT.parent.mkdir(parents=True, exist_ok=True)
-    RESULT.write_text(text, encoding="utf-8")
+    record("predictor_start", text)
     print(text)
 
 

@@ -13,7 +13,6 @@ import platform
 import time
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from statistics import median
 
 import keras
@@ -21,8 +20,8 @@ import numpy as np
 import tensorflow as tf
 
 import mtl_keras as mtl
+from benchmarks.document import RESULTS, record
 
-RESULTS = Path(__file__).parent / "results"
 TRUNKS = {"conv": lambda: mtl.trunks.Conv((32, 64, 128)), "residual": mtl.trunks.Residual}
 
 
@@ -39,8 +38,7 @@ def main(arguments: list[str] | None = None) -> list[dict[str, float]]:
             rates[count].append(options.steps * options.batch_size * count / epoch())
     rows = table({count: median(of) for count, of in rates.items()})
     text = report(options, devices, rows)
-    RESULTS.mkdir(parents=True, exist_ok=True)
-    (RESULTS / "scaling.md").write_text(text, encoding="utf-8")
+    record("scaling", text)
     (RESULTS / "scaling.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     print(text)
     return rows

@@ -11,7 +11,7 @@ import numpy as np
 import tensorflow as tf
 from matplotlib.figure import Figure
 
-from benchmarks.document import RESULTS, table
+from benchmarks.document import record, table
 from benchmarks.toy_problem import FRONT, STARTS, losses, reached, ways
 from mtl_keras import weightings
 
@@ -34,9 +34,8 @@ def main(arguments: list[str] | None = None) -> None:
     found = {
         scale: {type(m).__name__: ways(m, steps, every=EVERY, scale=scale) for m in methods(scale)} for scale in SCALES
     }
-    RESULTS.mkdir(parents=True, exist_ok=True)
     text = report(found, steps)
-    (RESULTS / "toy.md").write_text(text, encoding="utf-8")
+    record("toy", text)
     PICTURE.parent.mkdir(parents=True, exist_ok=True)
     draw(found[SCALES[0]], SCALES[0], PICTURE)
     print(text)

@@ -7,7 +7,6 @@ traced, is left out. The table goes into docs/weightings.md.
 
 import argparse
 import time
-from pathlib import Path
 from statistics import median
 
 import keras
@@ -15,11 +14,8 @@ import numpy as np
 import tensorflow as tf
 
 import mtl_keras as mtl
+from benchmarks.document import publish
 
-ROOT = Path(__file__).parents[1]
-DOCUMENT = ROOT / "docs" / "weightings.md"
-RESULT = ROOT / "benchmarks" / "results" / "watch_gradients.md"
-BEGIN, END = "<!-- watch: begin -->", "<!-- watch: end -->"
 SIDE, BATCH = 36, 64
 TASKS = (2, 5, 10)
 SCOPES = ("parameters", "last_layer", "features")
@@ -32,10 +28,7 @@ def main(arguments: list[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     rows = [[str(count), *ratios(count, options.rounds, options.steps)] for count in TASKS]
     text = table(rows)
-    RESULT.write_text(text + "\n", encoding="utf-8")
-    document = DOCUMENT.read_text(encoding="utf-8")
-    before, after = document.split(BEGIN)[0], document.split(END)[1]
-    DOCUMENT.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")
+    publish("watch_gradients", text)
     print(text)
 
 

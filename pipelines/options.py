@@ -1,8 +1,11 @@
 """The command line that all pipelines share."""
 
 import argparse
+import time
 from collections.abc import Iterable
 from pathlib import Path
+
+import tensorflow as tf
 
 import mtl_keras as mtl
 from mtl_keras import distribute
@@ -33,10 +36,24 @@ def parser(name: str, description: str, trunks: Iterable[str], epochs: int, batc
     add("--seed", type=int, default=0, help="of everything that is random")
     add("--output", type=Path, default=Path("savedmodels") / name, help="folder of the versions")
     add("--runs", type=Path, default=Path("runs"), help="folder of the TensorBoard logs")
+    add("--resume", type=Path, metavar="RUN", help="folder of this run, which goes on there when started again")
     add("--strategy", default="auto", choices=distribute.NAMES, help="devices to train on")
     precisions = ["float32", "mixed_float16", "mixed_bfloat16"]
     add("--precision", default="float32", choices=precisions, help="what layers compute in")
     return made
+
+
+def place_of(options: argparse.Namespace, name: str) -> Path:
+    """Where a run puts its logs and checkpoints: the folder that it was given, or one with the time of day."""
+    return options.resume or options.runs / time.strftime(f"{name}-%Y%m%d-%H%M%S")
+
+
+def resuming(options: argparse.Namespace) -> list[mtl.callbacks.Resume]:
+    """What takes up a run that ended early, bit for bit, where `--resume` asks for it."""
+    if options.resume is None:
+        return []
+    tf.config.experimental.enable_op_determinism()
+    return [mtl.callbacks.Resume(options.resume / "checkpoints")]
 
 
 def positive(text: str) -> int:

@@ -52,6 +52,9 @@ def train(
     delimiter: Annotated[str | None, _option("Between the cells of the CSV file [,].")] = None,
     encoding: Annotated[str | None, _option("Of the CSV file [utf-8].")] = None,
     runs: Annotated[str | None, _option("Folder of the TensorBoard logs [runs].")] = None,
+    resume: Annotated[
+        str | None, _option("Folder of this run: killed and started again, it goes on from there.")
+    ] = None,
     seed: Annotated[int | None, _option("Of splits, weights, order and augmentation [0].")] = None,
     strategy: Annotated[str | None, _option("auto, one, mirrored or multi_worker [auto].")] = None,
     precision: Annotated[str | None, _option("float32, mixed_float16 or mixed_bfloat16 [float32].")] = None,

@@ -46,6 +46,8 @@ class TrainConfig:
         skip_bad: Leave out rows that cannot be used, and list them beside the run, default false.
         delimiter, encoding: Of the CSV file, default a comma and utf-8.
         runs: Folder of the TensorBoard logs, default `runs`.
+        resume: Folder of this run: killed and started again with the same options, it goes on from there and ends bit
+            for bit as one that was never killed. Default none: a new folder in `runs`, and no checkpoints.
         seed: Of the splits, the weights, the order and augmentation, default 0.
         strategy: `auto` (default), `one`, `mirrored` or `multi_worker`, see `docs/distribution.md`.
         precision: `float32` (default), `mixed_float16` or `mixed_bfloat16`.
@@ -81,6 +83,7 @@ class TrainConfig:
     delimiter: str = ","
     encoding: str = "utf-8"
     runs: str = "runs"
+    resume: str | None = None
     seed: int = 0
     strategy: str = "auto"
     precision: str = "float32"

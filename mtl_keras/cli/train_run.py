@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import tensorflow as tf
 
 from mtl_keras import callbacks, data, distribute, sharing, trunks, weightings
 from mtl_keras.analysis import task_metrics
@@ -34,7 +35,8 @@ def run(config: TrainConfig) -> Path:
     keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     # of several workers all train, and the chief writes
-    place = distribute.own_folder(Path(config.runs) / f"{Path(config.out).name}-{time.strftime('%Y%m%d-%H%M%S')}")
+    new = Path(config.runs) / f"{Path(config.out).name}-{time.strftime('%Y%m%d-%H%M%S')}"
+    place = distribute.own_folder(Path(config.resume) if config.resume else new)
     source = read_source(config, place)
     config = config.with_kinds({task: kind.kind for task, kind in source.kinds.items()})
     config.write(place / "config.yaml")
@@ -59,7 +61,7 @@ def run(config: TrainConfig) -> Path:
         validation_data=validation,
         epochs=config.epochs,
         verbose=0,
-        callbacks=[callbacks.Progress(), board, stop],
+        callbacks=[callbacks.Progress(), board, stop, *resuming(config)],
     ).history
     seconds = time.monotonic() - began
 
@@ -92,6 +94,14 @@ def run(config: TrainConfig) -> Path:
     version = finished.write(config.out, extras)
     distribute.wait_for_all(strategy)
     return version
+
+
+def resuming(config: TrainConfig) -> list[callbacks.Resume]:
+    """What takes up a run that ended early, where the configuration asks for it."""
+    if config.resume is None:
+        return []
+    tf.config.experimental.enable_op_determinism()
+    return [callbacks.Resume(Path(config.resume) / "checkpoints")]
 
 
 def read_source(config: TrainConfig, place: Path) -> data.Source:

@@ -174,6 +174,10 @@ class MixedExamples(Examples):
             return keys.flat_map(lambda key: self._mixed(key, batch_size))
         return super().batched(keys, shuffle, batch_size, drop_remainder)
 
+    def explain(self, error: str) -> str | None:
+        explanations = (part.explain(error) for part in self.parts)
+        return next((text for text in explanations if text is not None), None)
+
     def tally(self, kinds: Mapping[str, LabelKind]) -> dict[str, Tally]:
         found: dict[str, Tally] = {}
         for part, tasks in zip(self.parts, self.tasks, strict=True):

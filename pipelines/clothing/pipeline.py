@@ -19,7 +19,7 @@ from mtl_keras.data.baselines import baselines
 from mtl_keras.finished_run import FinishedRun
 from pipelines.clothing.archive import EMBEDDED
 from pipelines.clothing.files import write_files
-from pipelines.options import parser
+from pipelines.options import parser, place_of, resuming
 
 TRUNKS = {
     "conv": lambda: mtl.trunks.Conv((32, 64, 128, 128), batch_norm=True, output="average", dropout=0.3),
@@ -53,11 +53,11 @@ def main(arguments: list[str] | None = None) -> Path:
     model.compile(keras.optimizers.Adam(falling), weighting=options.weighting, scope=options.scope)
 
     validation = source.batches(options.batch_size, strategy=strategy)
-    board = mtl.callbacks.TaskBoard(options.runs / time.strftime("clothing-%Y%m%d-%H%M%S"))
+    board = mtl.callbacks.TaskBoard(place_of(options, "clothing"))
     stop = mtl.callbacks.EarlyStopping(patience=10)
     print(f"Training: {model.count_params():,} parameters, {len(train)} steps an epoch, {options.epochs} epochs")
     began = time.monotonic()
-    callbacks = [mtl.callbacks.Progress(), board, stop]
+    callbacks = [mtl.callbacks.Progress(), board, stop, *resuming(options)]
     history = model.fit(train, validation_data=validation, epochs=options.epochs, verbose=0, callbacks=callbacks)
     seconds = time.monotonic() - began
     print(f"Trained in {seconds:.0f} s. See the curves with: {board.how_to_open()}")

@@ -15,7 +15,7 @@ import mtl_keras as mtl
 from mtl_keras import distribute
 from mtl_keras.finished_run import FinishedRun
 from pipelines.multi_fashion import dataset
-from pipelines.options import parser, positive
+from pipelines.options import parser, place_of, positive, resuming
 
 BEFORE = {"scale": 1 / 255, "pixels": "grey, 0..255, 36x36"}
 TRUNKS = {
@@ -44,7 +44,7 @@ def main(arguments: list[str] | None = None) -> Path:
         model = make_model(splits.labels, options.trunk)
     model.compile(keras.optimizers.Adam(options.learning_rate), weighting=options.weighting, scope=options.scope)
 
-    board = mtl.callbacks.TaskBoard(options.runs / time.strftime("multi_fashion-%Y%m%d-%H%M%S"))
+    board = mtl.callbacks.TaskBoard(place_of(options, "multi_fashion"))
     print(f"Training: {model.count_params():,} parameters, {len(train)} steps an epoch, {options.epochs} epochs")
     began = time.monotonic()
     history = model.fit(
@@ -52,7 +52,7 @@ def main(arguments: list[str] | None = None) -> Path:
         validation_data=validation,
         epochs=options.epochs,
         verbose=0,
-        callbacks=[mtl.callbacks.Progress(), board],
+        callbacks=[mtl.callbacks.Progress(), board, *resuming(options)],
     )
     seconds = time.monotonic() - began
     print(f"Trained in {seconds:.0f} s. See the curves with: {board.how_to_open()}")

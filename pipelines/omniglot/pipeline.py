@@ -19,7 +19,7 @@ from mtl_keras import distribute
 from mtl_keras.data import augment
 from mtl_keras.finished_run import FinishedRun
 from pipelines.omniglot import alphabets
-from pipelines.options import parser
+from pipelines.options import parser, place_of, resuming
 
 TRUNKS = {
     "conv": lambda: mtl.trunks.Conv((32, 64, 128), dense=(256,), dropout=0.3),
@@ -50,10 +50,10 @@ def main(arguments: list[str] | None = None) -> Path:
     else:
         train = source.batches(options.batch_size, training=True, augment=steps, strategy=strategy)
     validation = source.batches(options.batch_size, strategy=strategy)
-    board = mtl.callbacks.TaskBoard(options.runs / time.strftime("omniglot-%Y%m%d-%H%M%S"))
+    board = mtl.callbacks.TaskBoard(place_of(options, "omniglot"))
     print(f"Training: {model.count_params():,} parameters, {len(train)} steps an epoch, {options.epochs} epochs")
     began = time.monotonic()
-    callbacks = [mtl.callbacks.Progress(), board]
+    callbacks = [mtl.callbacks.Progress(), board, *resuming(options)]
     history = model.fit(train, validation_data=validation, epochs=options.epochs, verbose=0, callbacks=callbacks)
     seconds = time.monotonic() - began
     print(f"Trained in {seconds:.0f} s. See the curves with: {board.how_to_open()}")

@@ -72,10 +72,16 @@ def test_from_a_csv_file_to_a_model_and_back(trained, capsys, monkeypatch):
         "colour": {"kind": "class"}, "price": {"kind": "number"}, "tags": {"kind": "multilabel"},
     }  # fmt: skip
     assert (config["epochs"], config["augment"], config["skip_bad"], config["trunk"]) == (2, ["flip"], True, "small")
-    # the saved configuration is the whole run: the same numbers come out of it
+    # the saved configuration is the whole run: the same numbers come out of it, also where it can be taken up again
     monkeypatch.setattr("mtl_keras.finished_run.compare_with_single_tasks", lambda model: (None, None))
-    status, _, _ = run(capsys, "train", "--config", version / "config.yaml")
-    assert status == 0
+    deterministic = []  # it would be so for all later tests
+    monkeypatch.setattr("tensorflow.config.experimental.enable_op_determinism", lambda: deterministic.append(True))
+    status, _, _ = run(capsys, "train", "--config", version / "config.yaml", "--resume", trained / "first")
+    assert (status, deterministic) == (0, [True])
+    assert {path.name for path in (trained / "first").iterdir()} == {
+        "checkpoints", "config.yaml", "left_out.csv", "train", "validation",
+    }  # fmt: skip
+    assert (trained / "first" / "checkpoints" / "checkpoint-000002-000000000.npz").is_file()
     again = json.loads((trained / "saved" / "2" / "manifest.json").read_text())
     assert again["metrics"] == pytest.approx(manifest.metrics, rel=1e-4)
 

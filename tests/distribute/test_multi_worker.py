@@ -20,6 +20,8 @@ from mtl_keras.distribute import launch
 def workers(tmp_path_factory):
     """The results of two workers, the folder that both wrote to, and what they printed."""
     folder = tmp_path_factory.mktemp("workers")
+    (folder / "records").mkdir()
+    worker.write_records(folder / "records")
     out = io.StringIO()
     tests = Path(__file__).parents[1]
     with pytest.MonkeyPatch.context() as patch:
@@ -44,10 +46,21 @@ def test_two_workers_are_one_process(workers, tmp_path):
         np.testing.assert_allclose(found["predict"], expected["predict"], atol=1e-6)
 
 
+def test_workers_that_read_files_of_their_own_are_one_process_that_reads_all(workers):
+    """No example is read twice or lost: each one moves the weights once."""
+    results, folder, _ = workers
+    expected = worker.apart(distribute.strategy("one"), folder / "records")
+    for found in results:
+        for values, other in zip(found["apart"]["weights"], expected["weights"], strict=True):
+            np.testing.assert_allclose(values, other, atol=1e-6)
+        for key, values in expected["logs"].items():
+            np.testing.assert_allclose(found["apart"]["logs"][key], values, rtol=1e-5, err_msg=key)
+
+
 def test_the_chief_alone_writes_and_reports(workers):
     _, folder, printed = workers
     names = sorted(path.name for path in folder.iterdir())
-    assert names == ["best.keras", "board", "last_words0.txt", "resume", "worker0.json", "worker1.json"]
+    assert names == ["best.keras", "board", "last_words0.txt", "records", "resume", "worker0.json", "worker1.json"]
     kept = sorted(path.name for path in (folder / "resume").glob("*[!.]*.*") if not path.name.startswith("lock"))
     assert kept == ["checkpoint-000002-000000000.npz", "checkpoint-000003-000000000.npz", "history.csv"]
     assert [len(list((folder / "board" / run).iterdir())) for run in ("train", "validation")] == [1, 1]

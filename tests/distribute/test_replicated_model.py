@@ -42,17 +42,32 @@ def data(n, batch_size, seed=0):
     return tiny.dataset(beside, y, batch_size, weights)
 
 
+def acting():
+    """Callbacks that find no improvement enough: `b` fades out and stops, the rate falls."""
+    return [
+        mtl.callbacks.Schedule({"b": {0: 1.5, 1: 0.5}}),
+        mtl.callbacks.ReduceOnPlateau("a", patience=1, min_delta=100.0, factor=0.5),
+        mtl.callbacks.TaskEarlyStopping(["b"], patience=1, min_delta=100.0),
+    ]
+
+
 def test_two_replicas_equal_one_device():
-    """Weights and logs after batches of 16 and of 1, of 9 and of 3; evaluations and predictions of any number."""
+    """Weights and logs after batches of 16 and of 1, of 9 and of 3; evaluations and predictions of any number.
+
+    In the second training callbacks change the tasks' weights, stop a task and lower the learning rate.
+    """
     x, y = tiny.arrays(5)
     made, logs, predicted = [], [], []
     for strategy in (ONE, TWO):
         one = model(strategy)
-        seen = []
-        for train, validation in ((data(33, 16), data(19, 16)), (data(21, 9), data(1, 1))):
-            seen.append(one.fit(train, epochs=2, validation_data=validation, verbose=0).history)
-        seen.append(one.evaluate(data(3, 2), return_dict=True, verbose=0))
-        assert int(keras.ops.convert_to_numpy(one.optimizer.iterations)) == 12
+        seen = [one.fit(data(33, 16), epochs=2, validation_data=data(19, 16), verbose=0).history]
+        callbacks = acting()
+        second = one.fit(data(21, 9), epochs=3, validation_data=data(5, 2), callbacks=callbacks, verbose=0).history
+        assert callbacks[-1].stopped == {"b": 1}
+        assert second["b_weight"][0] > second["b_weight"][1] > second["b_weight"][2] == 0.0
+        assert float(keras.ops.convert_to_numpy(one.optimizer.learning_rate)) == pytest.approx(0.01 * 0.5 * 0.5)
+        seen += [second, one.evaluate(data(3, 2), return_dict=True, verbose=0)]
+        assert int(keras.ops.convert_to_numpy(one.optimizer.iterations)) == 15
         one.train_on_batch({"image": x}, y)
         made.append(one)
         logs.append(seen)

@@ -62,6 +62,57 @@ def data(n, seed=0, order=3):
     return tf.data.Dataset.from_tensor_slices((x, y)).shuffle(n, seed=order).batch(8).filter(lambda *_: True)
 
 
+def apart(strategy, folder):
+    """A model trained on record files, of which each worker reads its own; a single process reads all of them."""
+    import keras
+    import tensorflow as tf
+
+    import mtl_keras as mtl
+
+    features = {"x": tf.io.FixedLenFeature([3], tf.float32), "a": tf.io.FixedLenFeature([], tf.float32)}
+
+    def parsed(record):
+        example = tf.io.parse_single_example(record, features)
+        return example["x"], {"a": example["a"], "b": example["a"] ** 2}
+
+    def files_of_worker(context):
+        files = tf.data.Dataset.list_files(f"{folder}/part-*.tfrecord", shuffle=False)
+        files = files.shard(context.num_input_pipelines, context.input_pipeline_id)
+        batch_size = context.get_per_replica_batch_size(2 * context.num_input_pipelines)
+        return tf.data.TFRecordDataset(files).map(parsed).batch(batch_size, drop_remainder=True)
+
+    def of_all_workers():
+        parts = [files_of_worker(tf.distribute.InputContext(2, i, 2)) for i in range(2)]
+        pairs = tf.data.Dataset.zip(tuple(parts))
+        return pairs.map(lambda *pair: tf.nest.map_structure(lambda *values: tf.concat(values, axis=0), *pair))
+
+    keras.utils.set_random_seed(5)
+    with strategy.scope():
+        x = keras.Input((3,))
+        h = keras.layers.Dense(4, "tanh", name="h")(x)
+        model = mtl.MultiTaskModel(x, {task: keras.layers.Dense(1, name=task)(h) for task in ("a", "b")})
+    model.compile(keras.optimizers.SGD(0.05), loss={"a": "mse", "b": "mse"})
+    several = distribute.number_of_workers() > 1
+    data = strategy.distribute_datasets_from_function(files_of_worker) if several else of_all_workers()
+    logs = model.fit(data, steps_per_epoch=6, verbose=0).history
+    return {"logs": logs, "weights": [v.numpy().tolist() for v in model.trainable_variables]}
+
+
+def write_records(folder):
+    """24 examples in four files."""
+    import numpy as np
+    import tensorflow as tf
+
+    rng = np.random.default_rng(2)
+    for i in range(4):
+        with tf.io.TFRecordWriter(f"{folder}/part-{i}.tfrecord") as writer:
+            for _ in range(6):
+                example = tf.train.Example()
+                example.features.feature["x"].float_list.value.extend(rng.normal(size=3))
+                example.features.feature["a"].float_list.value.append(rng.normal())
+                writer.write(example.SerializeToString())
+
+
 def refusals(strategy, index, folder):
     """What is said when workers do not share the folder of checkpoints, and when they shuffle differently."""
     import tiny
@@ -107,6 +158,7 @@ def main():
     result = train(strategy, folder)
     distribute.wait_for_all(strategy)
     result["replicas"] = distribute.replicas(strategy)
+    result["apart"] = apart(strategy, folder / "records")
     result["refusals"] = refusals(strategy, index, folder)
     (folder / f"worker{index}.json").write_text(json.dumps(result))
     if index == 0:

@@ -11,7 +11,8 @@ from mtl_keras.data.order import example_seed, permutation
 from mtl_keras.data.rows import rows_of
 from mtl_keras.data.tfrecord.features import Feature
 from mtl_keras.data.tfrecord.frames import compression_of
-from mtl_keras.data.tfrecord.scan import ScannedFile
+from mtl_keras.data.tfrecord.scan import ScannedFile, Scanner
+from mtl_keras.errors import message
 
 # how many files are read at once, and how many records in a row come from each
 _AT_ONCE, _IN_A_ROW = 16, 16
@@ -44,6 +45,7 @@ class RecordFiles:
                 [len(row) for row in places],
             )
         self._any_cut, self._any_packed = any(cut), any(packed)
+        self._before = [(file.path, file.frames, {problem.record for problem in file.problems}) for file in files]
 
     def records(self, index: tf.Tensor) -> tf.data.Dataset:
         """`(number, record)` of one file, in order."""
@@ -60,6 +62,24 @@ class RecordFiles:
             pieces = tf.data.Dataset.from_tensor_slices(self._places[index])
             records = records.concatenate(pieces.map(lambda place: tf.strings.substr(content, place[0], place[1])))
         return records.enumerate(tf.gather(self._first, index))
+
+    def changed(self, inputs: Mapping[str, Feature]) -> tuple[str, int | None, str] | None:
+        """File, number and what was expected of the first record that is no longer as it was; None where all are.
+
+        Args:
+            inputs: `{input: how it is stored}`.
+        """
+        for path, frames, known in self._before:
+            try:
+                now = Scanner(inputs, []).scan(path)
+            except ValueError:
+                return path, None, "a file that is there"
+            for problem in now.problems:
+                if problem.record not in known:
+                    return path, problem.record, problem.expected
+            if now.frames != frames:
+                return path, min(now.frames, frames), f"{frames} records"
+        return None
 
 
 class RecordExamples(Examples):
@@ -109,6 +129,15 @@ class RecordExamples(Examples):
 
     def tally(self, kinds: Mapping[str, LabelKind]) -> dict[str, Tally]:
         return {task: kind.tally(self._of_split[task]) for task, kind in kinds.items()}
+
+    def explain(self, error: str) -> str | None:
+        found = self.files.changed(self.inputs)
+        if found is None:
+            return None
+        path, number, expected = found
+        where = {} if number is None else {"record": number}
+        do = "restore the file, or make the source again with skip_bad=True, which leaves out what is damaged"
+        return message(f"{expected}, as it was before training", do, file=path, **where)
 
     def _records(self, keys: tf.data.Dataset, shuffle: bool) -> tf.data.Dataset:
         """Key, number and bytes of every record of the split."""

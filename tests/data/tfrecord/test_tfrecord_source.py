@@ -11,6 +11,7 @@ from record_files import example, jpeg, numbered, write
 
 import mtl_keras as mtl
 from mtl_keras.data import Column, Splits, tfrecord
+from mtl_keras.training.graph_errors import readable
 
 X = {"x": tf.io.FixedLenFeature([2], tf.float32)}
 NAN = float("nan")
@@ -251,6 +252,34 @@ def test_bad_records_are_left_out_counted_and_listed(tmp_path):
     assert sorted(seen) == [n for n in range(40) if n not in listed]
     epoch = numbers_of(source.batches(1, training=True))
     assert len(epoch) == source.sizes["train"]
+
+
+def test_a_record_that_breaks_while_training_is_named(tmp_path):
+    """Also where the records are a part of a mixture; `fit` reads inside of `readable`."""
+    path = Path(write(tmp_path / "a.tfrecord", [example(x=[1.0, 2.0], colour=b"ab"[n % 2 :][:1]) for n in range(40)]))
+    source = mtl.data.from_tfrecord(str(path), X, ["colour"], splits=Splits(0.1, 0))
+    splits = Splits(0.1, 0)
+    others = mtl.data.from_arrays(np.zeros((20, 2), "float32"), {"b": [0, 1] * 10}, splits=splits, input_name="x")
+    content = path.read_bytes()
+    size = len(content) // 40
+    flipped = content[: 20 * size + 20] + b"?" + content[20 * size + 21 :]
+    for made, damage, expected, number in (
+        (source, flipped, "a record with the right checksum", ", record=20"),
+        (source, content[: 10 * size], "40 records", ", record=10"),
+        (mtl.data.mix({"records": source, "others": others}), None, "a file that is there", ""),
+    ):
+        data = made.batches(8, training=True)
+        assert len(list(data)) == len(data)
+        path.unlink()
+        if damage is not None:
+            path.write_bytes(damage)
+        with pytest.raises(ValueError, match="Expected") as caught, readable(data):
+            list(data)
+        assert str(caught.value) == (
+            f"Expected {expected}, as it was before training. Received: file='{path}'{number}. "
+            "Do restore the file, or make the source again with skip_bad=True, which leaves out what is damaged."
+        )
+        path.write_bytes(content)
 
 
 def test_files_that_are_missing_or_foreign(tmp_path, folder):

@@ -12,7 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtl_keras import distribute
-from mtl_keras.callbacks.cosine_image import cosine_image
+from mtl_keras.callbacks.cosine_image import CosineImage
 from mtl_keras.callbacks.watch_gradients import WatchGradients
 from mtl_keras.training.slots import parts_of
 
@@ -49,6 +49,7 @@ class TaskBoard(WatchGradients):
         self.log_dir = Path(log_dir)
         self.every = every
         self._writers: dict[str, Any] = {}
+        self._picture: CosineImage | None = None
 
     def how_to_open(self) -> str:
         """The command that shows these logs, with its folder where the virtual environment is not activated."""
@@ -79,7 +80,7 @@ class TaskBoard(WatchGradients):
     def on_train_end(self, logs: Any = None) -> None:
         for writer in self._writers.values():
             writer.close()
-        self._writers = {}
+        self._writers, self._picture = {}, None
 
     def _tagged(self, logs: Any) -> dict[str, float]:
         """Log keys as `<quantity>/<task>`; of two tasks that fit, the longer name is meant (`age` and `age_group`)."""
@@ -103,7 +104,8 @@ class TaskBoard(WatchGradients):
     def _draw(self, epoch: int) -> None:
         cosines = self.model.plan.watch.tracker.cosines()
         if len(cosines) > 1 and np.isfinite(cosines).any():
-            self._write("train", {"cosine": cosine_image(self.model.plan.names, cosines)[None]}, epoch)
+            self._picture = self._picture or CosineImage(self.model.plan.names)
+            self._write("train", {"cosine": self._picture.draw(cosines)[None]}, epoch)
 
     def _learning_rates(self) -> dict[str, float]:
         rates = {part: optimizer.learning_rate for part, optimizer in parts_of(self.model.optimizer).items()}

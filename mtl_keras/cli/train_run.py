@@ -32,7 +32,6 @@ def run(config: TrainConfig) -> Path:
     # what can be wrong with the options shows before any image is read
     strategy, method = distribute.strategy(config.strategy), weightings.get(config.weighting)
     trunk, steps = make_trunk(config), augmentations(config.augment)
-    keras.utils.set_random_seed(config.seed)
     keras.config.set_dtype_policy(config.precision)
     # of several workers all train, and the chief writes
     new = Path(config.runs) / f"{Path(config.out).name}-{time.strftime('%Y%m%d-%H%M%S')}"
@@ -43,6 +42,8 @@ def run(config: TrainConfig) -> Path:
     facts = data_section(source)
     print(f"{facts}\n")
 
+    # after the data: reading them for the first time may have drawn numbers
+    keras.utils.set_random_seed(config.seed)
     with strategy.scope():
         tasks = source.tasks(balanced=config.balanced)
         model = build(source.input(), sharing.Hard(trunk), tasks, name=_plain(Path(config.out).name))

@@ -32,7 +32,6 @@ def main(arguments: list[str] | None = None) -> Path:
     options = parse(arguments)
     absl.logging.set_verbosity("error")
     strategy = distribute.strategy(options.strategy)
-    keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
 
     with distribute.chief_first(strategy):
@@ -44,6 +43,8 @@ def main(arguments: list[str] | None = None) -> Path:
     print(f"Data: {source.about['used']:,} photos from {file}, in splits of {source.sizes}")
     print(f"Labels to train on: {source.label_counts('train')}")
 
+    # after the data: building them for the first time may have drawn numbers
+    keras.utils.set_random_seed(options.seed)
     with strategy.scope():
         sharing = mtl.sharing.Hard(TRUNKS[options.trunk]())
         model = mtl.build(source.input(), sharing, source.tasks(), name="clothing")

@@ -30,7 +30,6 @@ def main(arguments: list[str] | None = None) -> Path:
     options = parse(arguments)
     strategy = distribute.strategy(options.strategy)
     absl.logging.set_verbosity("error")
-    keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
 
     with distribute.chief_first(strategy):
@@ -40,6 +39,8 @@ def main(arguments: list[str] | None = None) -> Path:
         splits = dataset.load(options.build, source, options.config, options.digits, pairs, options.seed)
     train, validation, test = batches(splits, options.batch_size, options.seed)
 
+    # after the data: building them for the first time may have drawn numbers
+    keras.utils.set_random_seed(options.seed)
     with strategy.scope():
         model = make_model(splits.labels, options.trunk)
     model.compile(keras.optimizers.Adam(options.learning_rate), weighting=options.weighting, scope=options.scope)

@@ -32,13 +32,14 @@ def main(arguments: list[str] | None = None) -> Path:
     options = parse(arguments)
     absl.logging.set_verbosity("error")
     strategy = distribute.strategy(options.strategy)
-    keras.utils.set_random_seed(options.seed)
     keras.config.set_dtype_policy(options.precision)
 
     source = alphabets.mixed(options.by, options.data, options.seed)
     print(f"Data: drawings of {len(source.task_names)} alphabets from {options.data}, in splits of {source.sizes}")
     print(f"Labels to train on: {source.label_counts('train')}")
 
+    # after the data: building them for the first time may have drawn numbers
+    keras.utils.set_random_seed(options.seed)
     with strategy.scope():
         sharing = mtl.sharing.Hard(TRUNKS[options.trunk]())
         model = mtl.build(source.input(), sharing, source.tasks(), name="omniglot")

@@ -9,7 +9,6 @@ import json
 import os
 import platform
 import random
-import resource
 import shutil
 import signal
 import subprocess
@@ -25,6 +24,7 @@ import keras
 import tensorflow as tf
 
 from benchmarks.document import ROOT, record
+from benchmarks.long_run import soaked
 from benchmarks.single_faults import FAULTS
 from benchmarks.small_run import (
     BATCH,
@@ -36,7 +36,6 @@ from benchmarks.small_run import (
     data,
     digest,
     in_child,
-    whether_finite,
 )
 
 BEGUN = "begun"
@@ -170,55 +169,6 @@ def one_by_one(place: Path, given: argparse.Namespace) -> list[str]:
         text = (folder / "told").read_text(encoding="utf-8") if not status else "failed: " + errors.read_text("utf-8")
         rows.append(f"| {name} | {' '.join(text.replace(str(folder), 'runs').split())} |")
     return ["# Faults, one by one", "| fault | what happens |\n|---|---|\n" + "\n".join(rows)]
-
-
-# -- a long run --------------------------------------------------------------------------------------------------------
-
-
-class Memory(keras.callbacks.Callback):
-    """Notes how much memory the process has at the end of every epoch, in MiB."""
-
-    state_attributes = ()
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seen: list[float] = []
-
-    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        pages = int(Path("/proc/self/statm").read_text(encoding="utf-8").split()[1])
-        self.seen.append(pages * resource.getpagesize() / 2**20)
-
-
-def soaked(place: Path, given: argparse.Namespace) -> list[str]:
-    if not Path("/proc/self/statm").exists():
-        return ["# A long run", "Not measured: this system does not tell a process how much memory it has."]
-    epochs, steps = 20, given.steps
-    folder = place / "soak"
-    folder.mkdir()
-    memory = Memory()
-    x, y = arrays(BATCH * (steps // epochs))
-    model = compiled()
-    began = time.monotonic()
-    listed = [memory, *callbacks(folder, every=500, gradients=50)]
-    model.fit(
-        data(x, y),
-        validation_data=data(x[:80], {k: v[:80] for k, v in y.items()}),
-        epochs=epochs,
-        callbacks=listed,
-        verbose=0,
-    )
-    seconds = time.monotonic() - began
-    shown = [0, epochs // 4 - 1, epochs // 2 - 1, 3 * epochs // 4 - 1, epochs - 1]
-    rows = "\n".join(f"| {(e + 1) * steps // epochs:,} | {memory.seen[e]:.0f} |" for e in shown)
-    half = memory.seen[epochs // 2 - 1]
-    growth = (memory.seen[-1] - half) / (steps / 2) * 1000
-    names = ", ".join(f"`{type(callback).__name__}`" for callback in listed[1:])
-    return [
-        "# A long run",
-        f"{steps:,} steps with {names}, in {seconds:.0f} s; {whether_finite(model)}. Memory of the process:",
-        f"| steps | MiB |\n|---|---|\n{rows}",
-        f"Over the second half {growth:+.2f} MiB in 1,000 steps.",
-    ]
 
 
 PARTS: dict[str, Callable[[Path, argparse.Namespace], list[str]]] = {

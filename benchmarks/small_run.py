@@ -85,6 +85,6 @@ def in_child(work: Callable[[], None], errors: Path, kill: Callable[[int], None]
     return os.waitpid(child, 0)[1]
 
 
-def whether_finite(model: mtl.MultiTaskModel) -> str:
+def whether_finite(model: keras.Model) -> str:
     fine = all(np.isfinite(keras.ops.convert_to_numpy(v)).all() for v in model.weights)
     return "all weights stay finite" if fine else "WEIGHTS ARE NOT FINITE"

@@ -50,6 +50,14 @@ class Graph:
                 waiting.extend(self.calls[index].inputs)
         return needed
 
+    def used_by(self, name: str) -> set[int]:
+        """The `id`s of all that the output `name` depends on: operations, and the variables in them.
+
+        Models used as layers may hold the same layer and still be two operations.
+        """
+        operations = [self.calls[index].operation for index in self.needed_for(name)]
+        return {id(part) for operation in operations for part in (operation, *getattr(operation, "variables", ()))}
+
 
 def trace(model: keras.Model) -> Graph:
     """Run the graph of a functional model with dict outputs once more and write down every call."""

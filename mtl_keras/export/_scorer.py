@@ -50,7 +50,8 @@ class Scorer:
         given = {
             task: keras.Input(batch_shape=tensor.shape, name=f"{task}_given") for task, tensor in model.output.items()
         }
-        passed = {task: keras.layers.Identity(name=task, dtype="float32")(tensor) for task, tensor in given.items()}
+        same = keras.layers.Identity(dtype="float32")  # one for all: tasks have to share something
+        passed = {task: same(tensor) for task, tensor in given.items()}
         self._model = MultiTaskModel(list(given.values()), passed, tasks=model.tasks)
         # there is nothing to train: methods and optimizers that look for shared variables would find none
         untrained = {"weighting": "equal", "scope": "parameters", "head_gradients": "unweighted", "optimizer": "sgd"}

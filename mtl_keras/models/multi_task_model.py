@@ -11,7 +11,7 @@ from mtl_keras.distribute.refusals import check_compile
 from mtl_keras.errors import message
 from mtl_keras.gradients import replicas
 from mtl_keras.graph import Graph
-from mtl_keras.models.partition import Partition
+from mtl_keras.models.partition import Partition, check_sharing
 from mtl_keras.models.setup import Setup
 from mtl_keras.models.stepping_model import SteppingModel
 from mtl_keras.models.surgery import Surgery
@@ -158,8 +158,8 @@ class MultiTaskModel(Surgery, SteppingModel):
                 update of the whole batch with the memory of a part.
 
         Raises:
-            ValueError: A key is no task's name, a loss or method does not fit, or the graph has no clean cut and the
-                method needs one.
+            ValueError: A key is no task's name, a loss or method does not fit, a task shares no layer with another
+                output, or the graph has no clean cut and the method needs one.
         """
         method = weightings.get(weighting)
         given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
@@ -167,6 +167,7 @@ class MultiTaskModel(Surgery, SteppingModel):
             check_compile(self, steps_per_execution, jit_compile, optimizer)
             check_clipping(optimizer)
             plans = plan_tasks(self.tasks, dict(self.output), loss, metrics, weighted_metrics, class_weight)
+            check_sharing(self.graph, [plan.name for plan in plans])
             participation = self._setup.participation
             arguments = (method, scope, head_gradients, loss_weights, participation, micro_batches)
             plan = make_plan(self, self.tasks, plans, *arguments)

@@ -4,7 +4,7 @@ A call found on the way to two or more tasks is shared; the cut is every tensor 
 shared one (several tensors where heads leave at different depths, or experts feed gates).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -102,11 +102,18 @@ def partition(model: keras.Model, features: Sequence[str] | None = None, graph: 
 _HOW = "pass features=[...] with the names of layers that together feed every head and come after every shared layer"
 
 
-def _find_cut(graph: Graph) -> list[Any]:
-    needed = {task: graph.needed_for(task) for task in graph.outputs}
-    users = [sum(index in calls for calls in needed.values()) for index in range(len(graph.calls))]
-    for task, calls in needed.items():
-        if not any(users[index] > 1 for index in calls):
+def check_sharing(graph: Graph, tasks: Sequence[str]) -> None:
+    """Refuse a task that has nothing in common with any other output: no layer, wherever the two call it.
+
+    Raises:
+        ValueError: There is one; a model with a single output has none to share with.
+    """
+    _check_common({output: graph.used_by(output) for output in graph.outputs}, tasks)
+
+
+def _check_common(used: Mapping[str, set[int]], tasks: Iterable[str]) -> None:
+    for task in tasks if len(used) > 1 else ():
+        if not any(used[task] & others for output, others in used.items() if output != task):
             raise ValueError(
                 message(
                     "every task to depend on a layer that another task uses too",
@@ -114,6 +121,12 @@ def _find_cut(graph: Graph) -> list[Any]:
                     task=task,
                 )
             )
+
+
+def _find_cut(graph: Graph) -> list[Any]:
+    needed = {task: graph.needed_for(task) for task in graph.outputs}
+    users = [sum(index in calls for calls in needed.values()) for index in range(len(graph.calls))]
+    _check_common(needed, needed)
     shared = {id(t) for call, count in zip(graph.calls, users, strict=True) if count > 1 for t in call.outputs}
     # a head may read the model's inputs too: those are on the shared side
     shared |= {id(t) for t in graph.inputs}

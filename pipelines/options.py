@@ -4,11 +4,21 @@ import argparse
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 import tensorflow as tf
 
 import mtl_keras as mtl
 from mtl_keras import distribute
+
+
+class Parser(argparse.ArgumentParser):
+    """Says what the default of an option is, where it has one."""
+
+    def add_argument(self, *names: Any, **settings: Any) -> argparse.Action:
+        if str(settings.get("default")) not in ("None", "False", argparse.SUPPRESS):
+            settings["help"] += " (default: %(default)s)"
+        return super().add_argument(*names, **settings)
 
 
 def parser(name: str, description: str, trunks: Iterable[str], epochs: int, batch_size: int) -> argparse.ArgumentParser:
@@ -20,11 +30,7 @@ def parser(name: str, description: str, trunks: Iterable[str], epochs: int, batc
         trunks: Names of its trunks, the default first.
         epochs, batch_size: Their defaults.
     """
-    made = argparse.ArgumentParser(
-        prog=f"python -m pipelines.{name}",
-        description=description,
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    made = Parser(prog=f"python -m pipelines.{name}", description=description)
     add, trunks = made.add_argument, list(trunks)
     methods, scopes = mtl.weightings.names(), ["parameters", "features", "last_layer"]
     add("--epochs", type=positive, default=epochs, help="passes over the training examples")

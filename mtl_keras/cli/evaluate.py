@@ -1,4 +1,4 @@
-"""`mtl-keras evaluate`: a saved model on arrays."""
+"""`mtl-keras evaluate`: a saved model on arrays, or on what a training run held out."""
 
 from pathlib import Path
 from typing import Annotated
@@ -11,23 +11,30 @@ from mtl_keras.errors import message
 
 def evaluate(
     path: Annotated[Path, typer.Argument(help="A compiled .keras file.")],
-    data: Annotated[Path, typer.Argument(help="An .npz file with one array for each input and each task, by name.")],
+    data: Annotated[
+        Path,
+        typer.Argument(
+            help="An .npz file of an array for each input and each task, by name, or the config.yaml of a training run."
+        ),
+    ],
     batch_size: Annotated[int, typer.Option(min=1)] = 128,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Evaluate a .keras model on arrays, per task and overall."""
+    """Evaluate a .keras model on labelled data, per task and overall."""
     import json
 
-    from mtl_keras.cli.loading import load, read_arrays
+    from mtl_keras.cli.loading import load, read_data
 
     model = load(path)
     from mtl_keras.analysis import score_logs
+    from mtl_keras.data import Source
 
     if not getattr(model, "compiled", False) or not hasattr(model, "plan"):
         raise ValueError(
             message("a MultiTaskModel that was saved compiled", "compile it and save it again", path=str(path))
         )
-    x, y = read_arrays(data, model)
+    given = read_data(data, model)
+    x, y = (given.batches(batch_size, split=given.held_out), None) if isinstance(given, Source) else given
     logs = model.evaluate(x, y, batch_size=batch_size, return_dict=True, verbose=0)
     logs = {name: float(value) for name, value in logs.items()}
     found, overall = score_logs(model, logs)

@@ -1,5 +1,6 @@
 """Reading what the commands are given: models and arrays."""
 
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ def load(path: Path) -> Any:
     """
     if path.suffix != ".keras" or not path.is_file():
         raise ValueError(message("a .keras file", "save the model with model.save('name.keras')", path=str(path)))
+    if not zipfile.is_zipfile(path):
+        raise ValueError(message("a .keras file that is whole", "save or copy it again", path=str(path)))
     import_tensorflow()
     import keras
 
@@ -43,7 +46,12 @@ def read_arrays(path: Path, model: Any) -> tuple[Any, dict[str, Any]]:
             arrays = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, AttributeError) as error:
         raise ValueError(
-            message("an .npz file of arrays", "write it with numpy.savez", path=str(path), error=str(error)[:200])
+            message(
+                "an .npz file of arrays, or the config.yaml of a training run",
+                "write arrays with numpy.savez; for photos that a CSV file labels, see mtl-keras train",
+                path=str(path),
+                error=str(error)[:200],
+            )
         ) from error
     names = [tensor.name for tensor in model.inputs]
     missing = [name for name in names if name not in arrays]

@@ -66,7 +66,7 @@ def run(config: TrainConfig) -> Path:
     ).history
     seconds = time.monotonic() - began
 
-    split = next(name for name in ("test", "val", "train") if name in source.sizes)
+    split = source.held_out
     held_out = source.batches(config.batch_size, split=split, strategy=strategy)
     logs = model.evaluate(held_out, return_dict=True, verbose=0)
     constant = baselines(source, split)

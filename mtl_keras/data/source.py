@@ -99,6 +99,11 @@ class Source:
         """The tasks, in the order of the outputs."""
         return list(self.kinds)
 
+    @property
+    def held_out(self) -> str:
+        """The split to judge a trained model on: `"test"`, where there is none `"val"`, or else `"train"`."""
+        return next(split for split in ("test", "val", "train") if split in self.sizes)
+
     def label_counts(self, split: str = "train") -> dict[str, int]:
         """`{task: number of examples with a label}`."""
         return {task: tally.labelled for task, tally in self.tallies(split).items()}

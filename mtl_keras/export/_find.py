@@ -28,6 +28,11 @@ def artefacts(path: Path) -> list[Path]:
     models = [file for ending in ("keras", "onnx") for file in sorted(path.glob(f"*.{ending}"))]
     found = [file for file in (first, *others, path / "saved_model", *models) if file.exists()]
     if not found:
+        versions = sorted(file.parent.name for file in path.glob(f"*/{NAME}"))
+        if versions:
+            raise ValueError(
+                message("the folder of one version", "name one of the versions", path=fspath(path), versions=versions)
+            )
         raise ValueError(
             message("a .tflite or .keras file or a saved_model folder in it", "export again", path=fspath(path))
         )

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import zipfile
 
 import keras
 import numpy as np
@@ -113,9 +114,24 @@ def test_wrong_input_ends_with_its_message_and_status_1(capsys, saved, tmp_path)
     )
     status, _, err = run(capsys, "inspect", tmp_path / "broken.keras")
     assert status == 1
+    assert err == (
+        f"mtl-keras: Expected a .keras file that is whole. Received: path='{tmp_path}/broken.keras'. "
+        "Do save or copy it again.\n"
+    )
+    with zipfile.ZipFile(tmp_path / "broken.keras", "w") as file:
+        file.writestr("config.json", "{")
+    status, _, err = run(capsys, "inspect", tmp_path / "broken.keras")
+    assert status == 1
     assert err.startswith(
         f"mtl-keras: Expected a .keras file that loads. Received: path='{tmp_path}/broken.keras', error="
     )
+    (tmp_path / "labels.csv").write_text("image,colour\n1.jpg,red\n")
+    status, _, err = run(capsys, "evaluate", folder / "model.keras", tmp_path / "labels.csv")
+    assert status == 1
+    assert err.startswith(
+        "mtl-keras: Expected an .npz file of arrays, or the config.yaml of a training run. Received: "
+    )
+    assert err.endswith("Do write arrays with numpy.savez; for photos that a CSV file labels, see mtl-keras train.\n")
     np.savez(tmp_path / "other.npz", picture=np.zeros((2, 8, 8, 1)))
     status, _, err = run(capsys, "evaluate", folder / "model.keras", tmp_path / "other.npz")
     assert status == 1

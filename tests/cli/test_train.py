@@ -85,6 +85,11 @@ def test_from_a_csv_file_to_a_model_and_back(trained, capsys, monkeypatch):
     again = json.loads((trained / "saved" / "2" / "manifest.json").read_text())
     assert again["metrics"] == pytest.approx(manifest.metrics, rel=1e-4)
 
+    # and the examples to evaluate on
+    status, out, _ = run(capsys, "evaluate", version / "model.keras", version / "config.yaml", "--json")
+    assert status == 0
+    found = json.loads(out)
+    assert {key: found[key] for key in manifest.metrics} == pytest.approx(manifest.metrics, rel=1e-4)
     # and the data to judge a quantized file on, which does to photos what the model was trained with
     command = ["export", version / "model.keras", "--out", trained / "small", "--preset", "int8", "--max-drop", 100]
     status, out, _ = run(capsys, *command, "--data", version / "config.yaml")

@@ -6,6 +6,7 @@ import zipfile
 import keras
 import numpy as np
 import pytest
+import tiny
 from exported import SCALE, edit_manifest, text_of
 
 import mtl_keras as mtl
@@ -205,6 +206,12 @@ def test_places_without_an_artefact_are_named(shop, tmp_path):
     assert text_of(error) == (
         "Expected a .tflite or .keras file or a saved_model folder in it."
         f" Received: path={str(tmp_path)!r}. Do export again."
+    )
+    versions = shop.copy(tmp_path / "shop" / "1").parent
+    tiny.refused(
+        lambda: Predictor(versions),
+        f"Expected the folder of one version. Received: path={str(versions)!r}, versions=['1']. "
+        "Do name one of the versions.",
     )
     with pytest.raises(ValueError, match="top of at least 1") as error:
         Predictor(shop.folder, top=0)

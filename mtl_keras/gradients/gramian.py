@@ -4,6 +4,11 @@ from dataclasses import dataclass
 
 import tensorflow as tf
 
+# From so many numbers on, 4 MB, gradients of a variable are multiplied pair by pair and summed in place: one matrix of
+# them all is faster, but a copy of them all.
+LARGE = 2**20
+_PART = 2**10
+
 # one entry per variable or feature tensor; None where a task does not depend on it
 Row = list[tf.Tensor | None]
 
@@ -14,15 +19,49 @@ class Block:
 
     Attributes:
         tasks: Indices of the tasks that depend on it, rising.
-        matrix: Their gradients, one flat row each, float32 [len(tasks), size].
+        rows: Their gradients, flat, float32 [size] each.
         shape: Shape of the variable or feature tensor.
         dtype: Its dtype.
     """
 
     tasks: list[int]
-    matrix: tf.Tensor
+    rows: list[tf.Tensor]
     shape: tf.Tensor
     dtype: tf.DType
+
+    @property
+    def is_large(self) -> bool:
+        return (self.rows[0].shape[0] or 0) >= LARGE
+
+    def products(self) -> tf.Tensor:
+        """Inner products of the rows, float64 [len(tasks), len(tasks)]."""
+        if not self.is_large:
+            matrix = tf.stack(self.rows)
+            return tf.cast(tf.matmul(matrix, matrix, transpose_b=True), tf.float64)
+        lower = [[_dot(a, b) for b in self.rows[: i + 1]] for i, a in enumerate(self.rows)]
+        places = range(len(self.rows))
+        return tf.stack([tf.stack([lower[max(i, j)][min(i, j)] for j in places]) for i in places])
+
+    def sum(self, weights: tf.Tensor) -> tf.Tensor:
+        """The weighted sum of the rows in the piece's own shape and dtype; weights float32 [len(tasks)]."""
+        if self.is_large:
+            summed = weights[0] * self.rows[0]
+            for k, row in enumerate(self.rows[1:], start=1):
+                summed += weights[k] * row
+        else:
+            summed = tf.linalg.matvec(tf.stack(self.rows), weights, transpose_a=True)
+        return tf.cast(tf.reshape(summed, self.shape), self.dtype)
+
+
+def _dot(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """The inner product of two long rows, without a copy of either, float64.
+
+    In float32 products of parts only, which are then added: over millions of numbers a float32 sum loses its digits.
+    """
+    whole = a.shape[0] // _PART * _PART
+    parts = tf.matmul(tf.reshape(a[:whole], [-1, 1, _PART]), tf.reshape(b[:whole], [-1, _PART, 1]))
+    rest = tf.reduce_sum(tf.cast(a[whole:] * b[whole:], tf.float64))
+    return tf.reduce_sum(tf.cast(parts, tf.float64)) + rest
 
 
 def blocks(rows: list[Row]) -> list[Block | None]:
@@ -35,9 +74,9 @@ def _block(pieces: tuple[tf.Tensor | None, ...]) -> Block | None:
     if not having:
         return None
     first = having[0][1]
-    matrix = tf.stack([tf.reshape(tf.cast(piece, tf.float32), [-1]) for _, piece in having])
+    rows = [tf.reshape(tf.cast(piece, tf.float32), [-1]) for _, piece in having]
     shape = first.shape if first.shape.is_fully_defined() else tf.shape(first)
-    return Block([k for k, _ in having], matrix, shape, first.dtype)
+    return Block([k for k, _ in having], rows, shape, first.dtype)
 
 
 def gramian(parts: list[Block | None], num_tasks: int) -> tf.Tensor:
@@ -50,14 +89,13 @@ def gramian(parts: list[Block | None], num_tasks: int) -> tf.Tensor:
     for part in parts:
         if part is None:
             continue
-        products = tf.matmul(part.matrix, part.matrix, transpose_b=True)
+        products = part.products()
         if len(part.tasks) == num_tasks:
             whole.append(products)
         else:
             where = [[i, j] for i in part.tasks for j in part.tasks]
-            products = tf.reshape(tf.cast(products, tf.float64), [-1])
-            total += tf.scatter_nd(where, products, [num_tasks, num_tasks])
-    return total + tf.reduce_sum(tf.cast(tf.stack(whole), tf.float64), axis=0) if whole else total
+            total += tf.scatter_nd(where, tf.reshape(products, [-1]), [num_tasks, num_tasks])
+    return total + tf.reduce_sum(tf.stack(whole), axis=0) if whole else total
 
 
 def cross_gramian(first: list[Row], second: list[Row]) -> tf.Tensor:
@@ -72,10 +110,8 @@ def weighted_sum(weights: tf.Tensor, parts: list[Block | None]) -> Row:
 
 
 def _weighted(weights: tf.Tensor, part: Block) -> tf.Tensor:
-    num_tasks = weights.shape[0]
-    own = weights if len(part.tasks) == num_tasks else tf.gather(weights, part.tasks)
-    summed = tf.linalg.matvec(part.matrix, tf.cast(own, tf.float32), transpose_a=True)
-    return tf.cast(tf.reshape(summed, part.shape), part.dtype)
+    own = weights if len(part.tasks) == weights.shape[0] else tf.gather(weights, part.tasks)
+    return part.sum(tf.cast(own, tf.float32))
 
 
 def flatten(rows: list[Row], like: list[tf.Tensor]) -> tf.Tensor:

@@ -1,9 +1,16 @@
 """Inner products and sums of gradients given in pieces."""
 
 import numpy as np
+import pytest
 import tensorflow as tf
 
 from mtl_keras.gradients import gramian as gram
+
+
+@pytest.fixture(autouse=True, params=[gram.LARGE, 1], ids=["stacked", "in_place"])
+def _large(request, monkeypatch):
+    """Pieces of both sizes: those that are stacked, and those that are too large for that."""
+    monkeypatch.setattr(gram, "LARGE", request.param)
 
 
 def rows_of(matrix):
@@ -32,6 +39,14 @@ def test_small_gradients_keep_their_digits():
     """In a float32 sum the small task's 1e-8 would drown in the large one's 1e8."""
     rows = [[tf.fill([1000], 1e4)], [tf.fill([1000], 1e-4)]]
     np.testing.assert_allclose(gram.gramian(gram.blocks(rows), 2), [[1e11, 1e3], [1e3, 1e-5]], rtol=1e-6)
+
+
+def test_long_gradients_keep_their_digits():
+    """A float32 sum of these squares is wrong from the third digit on."""
+    row = np.full(2**20 + 77, 0.1, np.float32)
+    found = gram.gramian(gram.blocks([[tf.constant(row)], [tf.constant(-row)]]), 2)
+    square = np.sum(row.astype(np.float64) ** 2)
+    np.testing.assert_allclose(found, [[square, -square], [-square, square]], rtol=1e-5)
 
 
 def test_weighted_sum_and_flat_forms():

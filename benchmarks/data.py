@@ -112,9 +112,8 @@ def photos_by_keras(root: Path) -> tf.data.Dataset:
 def records(folder: Path, options: argparse.Namespace) -> str:
     """TFRecord files: encoded photos, and the bytes of small images."""
     files = write_photo_records(folder, options.photos)
-    source = mtl.data.from_tfrecord(
-        files, {"image": tfrecord.ImageFile(SIDE)}, ["label"], splits=mtl.data.Splits(0, 0), shuffle_buffer=BUFFER
-    )
+    features = {"image": tfrecord.ImageFile(SIDE, check="headers")}
+    source = mtl.data.from_tfrecord(files, features, ["label"], mtl.data.Splits(0, 0), shuffle_buffer=BUFFER)
     ways = {OURS: source.batches(BATCH, training=True), "TFRecordDataset, by hand": photo_records_by_hand(files)}
     encoded = report(
         f"{options.photos:,} such photos in 4 TFRecord files: read, shuffle, parse, decode, resize, batch.",

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 import numpy as np
 import tensorflow as tf
 
-from mtl_keras.images import ImageFormat, ImageHeader, read_pixels
+from mtl_keras.images import ImageFormat, ImageHeader, UnreadableImage, read_pixels
 
 # decoders by number; those from JPEG on decode at a fraction of the size, for much less than the whole costs
 BY_PILLOW, PNG, JPEG = 0, 1, 2
@@ -125,6 +125,19 @@ class ImageDecoder:
             )
             whole = tf.pad(whole, paddings, constant_values=made.background)
         return tf.ensure_shape(whole, made.shape)
+
+
+def why_undecodable(file: str | bytes, error: Exception) -> str:
+    """What a file that could not be decoded, or its bytes, should have been, given the error that decoding raised.
+
+    Pillow says better what is wrong with a file; what it can read after all is wrong all the same.
+    """
+    try:
+        read_pixels(file)
+    except UnreadableImage as unreadable:
+        return unreadable.expected
+    # the first line leads through the pipeline to what happened
+    return f"an image file that TensorFlow decodes ({str(error).splitlines()[0].rpartition(': ')[2][:120]})"
 
 
 def _turned(pixels: tf.Tensor, orientation: tf.Tensor) -> tf.Tensor:

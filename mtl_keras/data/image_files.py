@@ -7,13 +7,13 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from mtl_keras.data.decoding import ImageDecoder
+from mtl_keras.data.decoding import ImageDecoder, why_undecodable
 from mtl_keras.data.examples import Example, IndexedExamples
 from mtl_keras.data.paths import FoundFiles
 from mtl_keras.data.pixel_store import PixelStore
 from mtl_keras.data.rows import rows_of
 from mtl_keras.errors import message
-from mtl_keras.images import MAX_PIXELS, ImageHeader, UnreadableImage, read_header, read_pixels
+from mtl_keras.images import MAX_PIXELS, ImageHeader, UnreadableImage, read_header
 
 _AT_ONCE = 16  # files that are read at the same time where some may be left out
 
@@ -56,7 +56,7 @@ class ImageFiles:
                 self.read(tf.constant(index))
             except tf.errors.OpError as wrong:
                 there = Path(paths[index]).is_file()
-                return paths[index], _reason(self, index, wrong) if there else "a file that is there"
+                return paths[index], why_undecodable(paths[index], wrong) if there else "a file that is there"
         return None
 
     def key(self) -> list[object]:
@@ -182,7 +182,7 @@ def decode_all(files: ImageFiles, store: PixelStore | None = None, progress: Pro
         try:
             image = next(images)
         except tf.errors.OpError as error:
-            wrong[index] = _reason(files, index, error)
+            wrong[index] = why_undecodable(f"{files.root}/{files.files.paths[index]}", error)
         else:
             if store is not None:
                 store.pixels[index] = image.numpy()
@@ -190,13 +190,3 @@ def decode_all(files: ImageFiles, store: PixelStore | None = None, progress: Pro
         store.wrong = wrong
         store.finish()
     return wrong
-
-
-def _reason(files: ImageFiles, index: int, error: Exception) -> str:
-    """Pillow says better what is wrong with a file; what it can read after all is wrong all the same."""
-    try:
-        read_pixels(f"{files.root}/{files.files.paths[index]}")
-    except UnreadableImage as unreadable:
-        return unreadable.expected
-    # the first line leads through the pipeline to what happened
-    return f"an image file that TensorFlow decodes ({str(error).splitlines()[0].rpartition(': ')[2][:120]})"

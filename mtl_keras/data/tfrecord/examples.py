@@ -10,7 +10,7 @@ from mtl_keras.data.kinds import LabelKind, Tally
 from mtl_keras.data.order import example_seed, permutation
 from mtl_keras.data.rows import rows_of
 from mtl_keras.data.tfrecord.features import Feature
-from mtl_keras.data.tfrecord.frames import compression_of
+from mtl_keras.data.tfrecord.frames import compression_of, readable
 from mtl_keras.data.tfrecord.scan import ScannedFile, Scanner
 from mtl_keras.errors import message
 
@@ -30,38 +30,56 @@ class RecordFiles:
         counts = [len(file.numbers) for file in files]
         self.size = sum(counts)
         self.count = len(files)
-        packed = [compression_of(file.path) for file in files]
-        # a damaged file is read as a whole and cut at the places found; a packed one is read up to the damage
-        cut = [file.damaged and not kind for file, kind in zip(files, packed, strict=True)]
+        packed = [bool(compression_of(file.path)) for file in files]
+        places = [file.places if file.damaged else [] for file in files]
         with tf.device("CPU:0"):
             self._paths = tf.constant([file.path for file in files])
-            self._packed = tf.constant([bool(kind) for kind in packed])
-            self._cut = tf.constant(cut)
+            self._packed = tf.constant(packed)
+            self._damaged = tf.constant([file.damaged for file in files])
             self._counts = tf.constant(counts, tf.int64)
             self._first = tf.cumsum(self._counts, exclusive=True)
-            places = [file.places if is_cut else [] for file, is_cut in zip(files, cut, strict=True)]
             self._places = tf.RaggedTensor.from_row_lengths(
                 tf.constant([place for row in places for place in row], tf.int64, shape=(sum(map(len, places)), 2)),
                 [len(row) for row in places],
             )
-        self._any_cut, self._any_packed = any(cut), any(packed)
+        self._any_packed, self._any_damaged = any(packed), any(file.damaged for file in files)
         self._before = [(file.path, file.frames, {problem.record for problem in file.problems}) for file in files]
 
-    def records(self, index: tf.Tensor) -> tf.data.Dataset:
-        """`(number, record)` of one file, in order."""
-        path, cut = tf.gather(self._paths, index), tf.gather(self._cut, index)
-        packed = tf.gather(self._packed, index)
-        none = tf.zeros([0], tf.string)
-        plain = tf.data.TFRecordDataset(tf.cond(cut | packed, lambda: none, lambda: path[None]), buffer_size=_BUFFER)
+    def records(self, index: tf.Tensor, key: tf.Tensor, mine: tf.Tensor | None = None) -> tf.data.Dataset:
+        """`(seed, record)` of one file in order, where a seed is key and number.
+
+        Args:
+            index: Of the file.
+            key: See `Examples.ordered`.
+            mine: Which of the records of all files are wanted, bool [N], default all.
+        """
+        # what belongs to a record is laid out beforehand, as a function that is called for each would cost the most
+        numbers = tf.gather(self._first, index) + tf.range(tf.gather(self._counts, index), dtype=tf.int64)
+        seeds = tf.data.Dataset.from_tensor_slices(example_seed(key, numbers))
+        if mine is None:
+            return tf.data.Dataset.zip(seeds, self._read(index))
+        wanted = tf.data.Dataset.from_tensor_slices(tf.gather(mine, numbers))
+        chosen = tf.data.Dataset.zip(wanted, seeds, self._read(index)).filter(lambda wanted, seed, record: wanted)
+        return chosen.map(lambda wanted, seed, record: (seed, record))
+
+    def _read(self, index: tf.Tensor) -> tf.data.Dataset:
+        """The records of one file."""
+        path, packed, damaged = (tf.gather(of, index) for of in (self._paths, self._packed, self._damaged))
+
+        def where(chosen: tf.Tensor) -> tf.Tensor:
+            return tf.boolean_mask(path[None], chosen[None])
+
+        records = tf.data.TFRecordDataset(where(~(damaged | packed)), buffer_size=_BUFFER)
         if self._any_packed:
-            unpacked = tf.data.TFRecordDataset(tf.cond(packed, lambda: path[None], lambda: none), "GZIP", _BUFFER)
-            plain = plain.concatenate(unpacked)
-        records = plain.take(tf.gather(self._counts, index))
-        if self._any_cut:
-            content = tf.cond(cut, lambda: tf.io.read_file(path), lambda: "")
+            unpacked = tf.data.TFRecordDataset(where(packed & ~damaged), "GZIP", _BUFFER)
+            records = records.concatenate(unpacked)
+        if self._any_damaged:
+            # TensorFlow's reader stops at damage, if not before
+            content = tf.cond(damaged, lambda: tf.numpy_function(readable, [path], tf.string), lambda: "")
+            content = tf.ensure_shape(content, ())
             pieces = tf.data.Dataset.from_tensor_slices(self._places[index])
             records = records.concatenate(pieces.map(lambda place: tf.strings.substr(content, place[0], place[1])))
-        return records.enumerate(tf.gather(self._first, index))
+        return records
 
     def changed(self, inputs: Mapping[str, Feature]) -> tuple[str, int | None, str] | None:
         """File, number and what was expected of the first record that is no longer as it was; None where all are.
@@ -140,40 +158,37 @@ class RecordExamples(Examples):
         return message(f"{expected}, as it was before training", do, file=path, **where)
 
     def _records(self, keys: tf.data.Dataset, shuffle: bool) -> tf.data.Dataset:
-        """Key, number and bytes of every record of the split."""
+        """Seed and bytes of every record of the split."""
         files = self.files
+        mine = self._mine if self.size < files.size else None
 
         def one_pass(key: tf.Tensor) -> tf.data.Dataset:
             order = permutation(key, files.count) if shuffle else tf.range(files.count, dtype=tf.int64)
             in_order = tf.data.Dataset.from_tensor_slices(order)
-            if shuffle and files.count > 1:
+            if not shuffle or files.count == 1:
+                records = in_order.flat_map(lambda index: files.records(index, key, mine))
+            else:
                 records = in_order.interleave(
-                    files.records,
+                    lambda index: files.records(index, key, mine),
                     cycle_length=min(_AT_ONCE, files.count),
                     block_length=_IN_A_ROW,
                     num_parallel_calls=tf.data.AUTOTUNE,
                     deterministic=True,
                 )
-            else:
-                records = in_order.flat_map(files.records)
-            if self.size < files.size:
-                records = records.filter(lambda number, _: tf.gather(self._mine, number))
             if shuffle and self.size > 1:
                 buffer = min(self.shuffle_buffer, self.size)
                 records = records.shuffle(buffer, seed=key, reshuffle_each_iteration=False)
-            return records.map(lambda number, record: (key, number, record))
+            return records
 
         return keys.flat_map(one_pass)
 
-    def _example(self, key: tf.Tensor, number: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, Example]:
+    def _example(self, seed: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, Example]:
         """Seed and example of one record, or of a batch of them."""
+        number = seed[..., 1]
         parse = tf.io.parse_example if record.shape.rank else tf.io.parse_single_example
         stored = parse(record, self._stored)
         inputs = {
             name: feature.read(stored[feature.feature or name], self._facts[name](number))
             for name, feature in self.inputs.items()
         }
-        return example_seed(key, number), {
-            **inputs,
-            **{task: tf.gather(values, number) for task, values in self._labels.items()},
-        }
+        return seed, {**inputs, **{task: tf.gather(values, number) for task, values in self._labels.items()}}

@@ -13,7 +13,7 @@ import struct
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
-from os import PathLike, fspath
+from os import PathLike, fsdecode, fspath
 from pathlib import Path
 from typing import IO, Any
 
@@ -76,6 +76,15 @@ def frames(path: str | PathLike[str]) -> Iterator[Frame]:
             if length is None or ends:
                 return
             number, offset = number + 1, offset + HEADER + length + FOOTER
+
+
+def readable(path: str | PathLike[str] | bytes) -> bytes:
+    """The (unpacked) bytes of a file with every record that can be read at its place, and zeros between them."""
+    content = bytearray()
+    for frame in frames(fsdecode(path)):
+        if frame.record is not None:
+            content += bytes(frame.offset - len(content)) + frame.record
+    return bytes(content)
 
 
 def masked_crc(data: bytes) -> int:

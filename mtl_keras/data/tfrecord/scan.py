@@ -43,6 +43,12 @@ class ScannedFile:
     problems: list[RecordProblem] = field(default_factory=list)
     damaged: bool = False
 
+    def leave_out(self, row: int, feature: str, expected: str, found: str) -> None:
+        """Note that a record cannot be used, by its place among those whose frame is whole."""
+        if self.usable[row]:
+            self.usable[row] = False
+            self.problems.append(RecordProblem(self.path, self.numbers[row], feature, expected, found))
+
 
 class Scanner:
     """Looks at files, one after the other; what a label feature holds in the first record, it has to hold in all.
@@ -83,25 +89,31 @@ class Scanner:
         return found
 
     def _parse(self, found: ScannedFile, records: list[bytes]) -> None:
-        """Let TensorFlow's own parser, which training uses and which is stricter, read the last records taken in."""
+        """Let what training uses read the last records taken in: TensorFlow's parser, which is stricter, features."""
         first = len(found.numbers) - len(records)
         rows = [row for row in range(len(records)) if found.usable[first + row]]
-        if not rows or self._parses([records[row] for row in rows]):
-            return
-        for row in rows:
-            if not self._parses([records[row]]):
-                found.usable[first + row] = False
-                number = found.numbers[first + row]
-                found.problems.append(
-                    RecordProblem(found.path, number, "", "a tf.train.Example", f"{len(records[row])} bytes")
-                )
+        stored = self._parsed([records[row] for row in rows])
+        if stored is None:
+            damaged = [row for row in rows if self._parsed([records[row]]) is None]
+            for row in damaged:
+                found.leave_out(first + row, "", "a tf.train.Example", f"{len(records[row])} bytes")
+            rows = [row for row in rows if row not in damaged]
+            stored = self._parsed([records[row] for row in rows])
+        assert stored is not None
+        for name, feature in self.inputs.items() if rows else ():
+            key = feature.feature or name
+            values = stored[key].numpy()
+            for place, expected in feature.try_out(values, [found.facts[name][first + row] for row in rows]).items():
+                found.leave_out(first + rows[place], key, expected, f"{len(values[place])} bytes")
 
-    def _parses(self, records: list[bytes]) -> bool:
+    def _parsed(self, records: list[bytes]) -> dict[str, tf.Tensor] | None:
+        """The stored values of all inputs by feature; None where a record is damaged."""
+        if not records:
+            return {}
         try:
-            tf.io.parse_example(records, self._stored)
+            return tf.io.parse_example(records, self._stored)
         except tf.errors.InvalidArgumentError:
-            return False
-        return True
+            return None
 
     def _take_in(self, found: ScannedFile, frame: Frame) -> None:
         record = frame.record or b""
@@ -126,21 +138,22 @@ class Scanner:
             return ("", "a tf.train.Example", f"{len(record)} bytes"), labels, facts
         for name, feature in self.inputs.items():
             key = feature.feature or name
-            stored = _values(features, key)
-            wrong = _misfit(stored, feature.stored)
-            if not wrong:
-                value = stored[1] if feature.stored.shape else stored[1][0]
-                facts[name], wrong = feature.look(value)
-            if wrong:
-                return (key, wrong, _shown((stored[0], len(stored[1])))), labels, facts
+            kind, values = _values(features, key)
+            if expected := _misfit(kind, values, feature.stored):
+                return (key, expected, _counted(kind, len(values))), labels, facts
+            value = values if feature.stored.shape else values[0]
+            facts[name], expected = feature.look(value)
+            if expected:
+                shown = f"{len(value)} bytes" if isinstance(value, bytes) else _counted(kind, len(values))
+                return (key, expected, shown), labels, facts
         for key in self.labels:
             kind, values = _values(features, key)
             if not len(values):
                 continue
             first = self.kept.setdefault(key, (kind, len(values)))
             if first != (kind, len(values)):
-                expected = f"{_shown(first)}, as in the records before"
-                return (key, expected, _shown((kind, len(values)))), {}, facts
+                expected = f"{_counted(*first)}, as in the records before"
+                return (key, expected, _counted(kind, len(values))), {}, facts
             labels[key] = np.asarray(values) if kind != "bytes_list" else list(values)
         return None, labels, facts
 
@@ -154,15 +167,13 @@ def _values(features: Any, key: str) -> tuple[str, Any]:
     return (kind, getattr(feature, kind).value) if kind else ("", [])
 
 
-def _misfit(stored: tuple[str, Any], wanted: tf.io.FixedLenFeature) -> str:
+def _misfit(kind: str, values: Any, wanted: tf.io.FixedLenFeature) -> str:
     """What would have been right, "" where type and number of values are."""
-    kind, values = stored
     count = int(np.prod(wanted.shape))
     if kind and _LISTS[kind] == wanted.dtype and len(values) == count:
         return ""
-    return _shown((next(name for name, dtype in _LISTS.items() if dtype == wanted.dtype), count))
+    return _counted(next(name for name, dtype in _LISTS.items() if dtype == wanted.dtype), count)
 
 
-def _shown(stored: tuple[str, int]) -> str:
-    kind, count = stored
+def _counted(kind: str, count: int) -> str:
     return f"{count} value{'' if count == 1 else 's'} as {kind}" if kind else "nothing"

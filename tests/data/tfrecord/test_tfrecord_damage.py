@@ -1,0 +1,76 @@
+"""Records whose inputs are damaged are named before training, and packed files give what lies before the damage."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tiny
+from record_files import example, jpeg, write
+
+import mtl_keras as mtl
+from mtl_keras.data import Splits, tfrecord
+
+PNG = tfrecord.Png((6, 5, 3)).write(np.arange(90, dtype=np.uint8).reshape(6, 5, 3)).bytes_list.value[0]
+
+
+@pytest.mark.parametrize(
+    ("feature", "whole", "damaged", "expected"),
+    [
+        (tfrecord.ImageFile(8), jpeg(40, 40), jpeg(40, 40)[:-30], "an image file that is whole"),
+        (tfrecord.ImageFile(8), jpeg(40, 40), b"", "an image file (JPEG, PNG, BMP, GIF or WebP)"),
+        (tfrecord.ImageFile(8), PNG, PNG[:60] + bytes(9) + PNG[69:], "an image file that is whole"),
+        (tfrecord.Png((6, 5, 3)), PNG, PNG[:-1], "a PNG image of 6x5 pixels"),
+        (tfrecord.Png((6, 5, 3)), PNG, PNG[:60] + bytes(9) + PNG[69:], "a PNG image of 6x5 pixels"),
+        (tfrecord.Raw((2, 2, 3)), bytes(12), bytes(11), "12 bytes, for uint8 of shape [2, 2, 3]"),
+    ],
+    ids=["cut JPEG", "empty", "corrupt PNG of any size", "cut PNG", "corrupt PNG", "too few bytes"],
+)
+def test_a_damaged_input_is_named_by_file_and_record(tmp_path, feature, whole, damaged, expected):
+    records = [example(image=damaged if n == 5 else whole, label=n % 2) for n in range(12)]
+    file = write(tmp_path / "a.tfrecord", records)
+    tiny.refused(
+        lambda: mtl.data.from_tfrecord(file, {"image": feature}, ["label"], splits=Splits(0, 0)),
+        f"Expected {expected}. Received: file='{file}', record=5, feature='image', found='{len(damaged)} bytes', "
+        "bad_records=1. Do replace the file, or skip bad records.",
+    )
+    source = mtl.data.from_tfrecord(file, {"image": feature}, ["label"], splits=Splits(0, 0), skip_bad=True)
+    assert source.about["left_out_because"] == {f"image: {expected}": 1}
+    assert sum(len(x) for x, _, _ in source.batches(4, split="train")) == 11
+
+
+def test_headers_alone_are_looked_at_where_asked_for(tmp_path):
+    records = [example(image=jpeg(40, 40)[:-30] if n == 5 else jpeg(40, 40), label=n % 2) for n in range(12)]
+    feature = tfrecord.ImageFile(8, check="headers")
+    source = mtl.data.from_tfrecord(write(tmp_path / "a", records), {"image": feature}, ["label"])
+    assert source.about["used"] == 12
+
+
+def test_fuzz_packed_files_give_what_lies_before_the_damage(tmp_path):
+    """Every record that the look found is read in training too, whose own reader would give up earlier."""
+    rng = np.random.default_rng(3)
+    for number in range(40):
+        records = [example(x=[float(n), float(number)], label=n % 2) for n in range(60)]
+        file = Path(write(tmp_path / f"{number}.gz", records, "GZIP"))
+        data = bytearray(file.read_bytes())
+        kind, at = number % 4, int(rng.integers(len(data)))
+        if kind == 0:
+            data[at] ^= 1 << int(rng.integers(8))
+        elif kind == 1:
+            del data[at:]
+        elif kind == 2:
+            data[at:at] = rng.bytes(5)
+        file.write_bytes(data)
+    features = {"x": tf.io.FixedLenFeature([2], tf.float32)}
+    source = mtl.data.from_tfrecord(str(tmp_path / "*.gz"), features, ["label"], Splits(0, 0), skip_bad=True)
+    about = source.about
+    assert about["records"] == about["used"] + about["left_out"]
+    seen = np.concatenate([x for x, _, _ in source.batches(64, split="train")])
+    assert len(seen) == about["used"]
+    lost = {Path(file).stem for file in about["not_read_to_the_end"]}
+    for number in range(40):
+        mine = seen[seen[:, 1] == number, 0]
+        np.testing.assert_array_equal(mine, np.arange(len(mine)))
+        assert len(mine) == 60 or str(number) in lost
+    assert 10 < len(lost) <= 30
+    assert 10 * 60 < len(seen) < 36 * 60

@@ -89,9 +89,18 @@ class SatOut(keras.callbacks.Callback):
         self._plan = plan
         self._logged: set[str] = set()
         self._warned: set[str] = set()
+        self._before_validation: dict[str, tuple[int, int]] | None = None
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._before_validation = None
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        # validation is the end of an epoch's training, and counts anew
+        self._before_validation = self._plan.tracker.sat_out()
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        for task, (by_loss, by_gradient) in self._plan.tracker.sat_out().items():
+        counts = self._before_validation or self._plan.tracker.sat_out()
+        for task, (by_loss, by_gradient) in counts.items():
             key, count = f"{task}_sat_out", by_loss + by_gradient
             if not count and task not in self._logged:
                 continue

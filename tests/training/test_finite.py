@@ -97,7 +97,8 @@ def test_history_is_as_long_for_what_begins_later():
     spec = tf.nest.map_structure(lambda a: tf.TensorSpec(a.shape, a.dtype), (x, y))
     data = tf.data.Dataset.from_generator(generate, output_signature=spec)
     with pytest.warns(UserWarning, match="Task 'b' sat out 1 of the steps of epoch 2"):
-        history = model.fit(data, epochs=3, verbose=0).history
+        # validation counts anew, before the epoch ends
+        history = model.fit(data, validation_data=missing(), epochs=3, verbose=0).history
     assert history["b_sat_out"] == [0.0, 1.0, 0.0]
     assert np.isfinite(model.evaluate(x, y, return_dict=True, verbose=0)["loss"])
     bad = {**y, "b": np.full(16, np.inf, "float32")}

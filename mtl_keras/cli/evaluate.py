@@ -28,16 +28,22 @@ def evaluate(
     model = load(path)
     from mtl_keras.analysis import score_logs
     from mtl_keras.data import Source
+    from mtl_keras.data.baselines import baselines
 
     if not getattr(model, "compiled", False) or not hasattr(model, "plan"):
         raise ValueError(
             message("a MultiTaskModel that was saved compiled", "compile it and save it again", path=str(path))
         )
     given = read_data(data, model)
-    x, y = (given.batches(batch_size, split=given.held_out), None) if isinstance(given, Source) else given
+    reference = None
+    if isinstance(given, Source):
+        # as the training run judged its errors: beside what one constant answer would do
+        reference = {task: error for task, error in baselines(given, given.held_out).items() if error > 0}
+        given = given.batches(batch_size, split=given.held_out), None
+    x, y = given
     logs = model.evaluate(x, y, batch_size=batch_size, return_dict=True, verbose=0)
     logs = {name: float(value) for name, value in logs.items()}
-    found, overall = score_logs(model, logs)
+    found, overall = score_logs(model, logs, reference)
     if as_json:
         print(json.dumps({**logs, "overall": overall}))
         return

@@ -106,4 +106,6 @@ def test_every_option_says_what_it_is_for(capsys):
     # argparse writes the help behind two spaces, or on lines of its own
     options = re.findall(r"^  (--[a-z-]+)(.*(?:\n {10,}.*)*)", capsys.readouterr().out, re.MULTILINE)
     assert len(options) > 12
-    assert all(re.search(r"\s{2,}\w[^{]* \(default:", text) for _, text in options)
+    assert all(re.search(r"\s{2,}\w[^{]*$", text) for _, text in options)
+    assert [name for name, text in options if not re.search(r"\(default:\s", text)] == ["--resume"]
+    assert not any("None" in text for _, text in options)

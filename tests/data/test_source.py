@@ -89,7 +89,8 @@ def test_a_resumed_fit_sees_the_order_of_an_uninterrupted_one():
                 return super().train_step(data)
 
         inputs = source.input()
-        outputs = {task.name: task.head(inputs, task.name) for task in source.tasks()}
+        shared = keras.layers.Identity()(inputs)  # tasks have to share something
+        outputs = {task.name: task.head(shared, task.name) for task in source.tasks()}
         model = Note(inputs, outputs, tasks=source.tasks())
         model.compile("sgd")
         model.fit(source.batches(6, training=True), initial_epoch=initial_epoch, epochs=epochs, verbose=0)

@@ -6,8 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-import tensorflow as tf
-
 import mtl_keras as mtl
 from mtl_keras import distribute
 
@@ -52,14 +50,6 @@ def parser(name: str, description: str, trunks: Iterable[str], epochs: int, batc
 def place_of(options: argparse.Namespace, name: str) -> Path:
     """Where a run puts its logs and checkpoints: the folder that it was given, or one with the time of day."""
     return options.resume or options.runs / time.strftime(f"{name}-%Y%m%d-%H%M%S")
-
-
-def resuming(options: argparse.Namespace) -> list[mtl.callbacks.Resume]:
-    """What takes up a run that ended early, bit for bit, where `--resume` asks for it."""
-    if options.resume is None:
-        return []
-    tf.config.experimental.enable_op_determinism()
-    return [mtl.callbacks.Resume(options.resume / "checkpoints")]
 
 
 def positive(text: str) -> int:

@@ -12,7 +12,7 @@ import tensorflow as tf
 
 
 def pytest_configure() -> None:
-    # graphs are very many objects: looking for garbage among them as often as Python does takes a sixth of the time
+    # graphs are very many objects: looking for garbage among them as often as Python does takes much of the time
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
     cpus = tf.config.list_physical_devices("CPU")

@@ -28,7 +28,7 @@ def evaluate(
     model = load(path)
     from mtl_keras.analysis import score_logs
     from mtl_keras.data import Source
-    from mtl_keras.data.baselines import baselines
+    from mtl_keras.data.baselines import baselines, references
 
     if not getattr(model, "compiled", False) or not hasattr(model, "plan"):
         raise ValueError(
@@ -38,7 +38,7 @@ def evaluate(
     reference = None
     if isinstance(given, Source):
         # as the training run judged its errors: beside what one constant answer would do
-        reference = {task: error for task, error in baselines(given, given.held_out).items() if error > 0}
+        reference = references(baselines(given, given.held_out))
         given = given.batches(batch_size, split=given.held_out), None
     x, y = given
     logs = model.evaluate(x, y, batch_size=batch_size, return_dict=True, verbose=0)

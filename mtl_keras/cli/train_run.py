@@ -14,7 +14,7 @@ from mtl_keras.analysis import task_metrics
 from mtl_keras.analysis.run_report import table_row
 from mtl_keras.cli.train_config import TRUNKS, TrainConfig
 from mtl_keras.cli.watching import Watching
-from mtl_keras.data.baselines import baselines
+from mtl_keras.data.baselines import baselines, references
 from mtl_keras.errors import message
 from mtl_keras.finished_run import FinishedRun
 from mtl_keras.images import ImageFormat
@@ -62,7 +62,7 @@ def run(config: TrainConfig) -> Path:
         validation_data=validation,
         epochs=config.epochs,
         verbose=0,
-        callbacks=[callbacks.Progress(), board, stop, *resuming(config)],
+        callbacks=[callbacks.Progress(), board, stop, *resuming(config.resume)],
     ).history
     seconds = time.monotonic() - began
 
@@ -88,7 +88,7 @@ def run(config: TrainConfig) -> Path:
         examples=next(iter(source.batches(SHOWN, split=split))),
         before=source.before,
         settings={name: value for name, value in vars(config).items() if name != "tasks"},
-        reference={task: value for task, value in constant.items() if value > 0},
+        reference=references(constant),
         note=_against_constant(task_metrics(model, logs), constant, split),
         sections={"Data": facts},
     )
@@ -97,12 +97,12 @@ def run(config: TrainConfig) -> Path:
     return version
 
 
-def resuming(config: TrainConfig) -> list[callbacks.Resume]:
-    """What takes up a run that ended early, where the configuration asks for it."""
-    if config.resume is None:
+def resuming(run: str | Path | None) -> list[callbacks.Resume]:
+    """What takes up a run that ended early, bit for bit, where its folder is named with `--resume`."""
+    if run is None:
         return []
     tf.config.experimental.enable_op_determinism()
-    return [callbacks.Resume(Path(config.resume) / "checkpoints")]
+    return [callbacks.Resume(Path(run) / "checkpoints")]
 
 
 def read_source(config: TrainConfig, place: Path) -> data.Source:

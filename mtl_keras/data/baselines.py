@@ -1,5 +1,7 @@
 """What a constant answer scores: the least that a model has to beat."""
 
+from collections.abc import Mapping
+
 import numpy as np
 
 from mtl_keras.data.examples import IndexedExamples
@@ -37,6 +39,16 @@ def baselines(source: Source, split: str = "test") -> dict[str, float]:
         elif kind.kind in ("ordinal", "number") and known.ndim == 1:
             found[task] = float(np.abs(truth - np.median(known)).mean())
     return found
+
+
+def references(constant: Mapping[str, float]) -> dict[str, float]:
+    """Those of `baselines` that errors can be judged beside in an overall score: nothing is a part of 0.
+
+    Example:
+        >>> references({"sex": 0.5, "age": 0.0})
+        {'sex': 0.5}
+    """
+    return {task: value for task, value in constant.items() if value > 0}
 
 
 def _labels(source: Source, split: str) -> dict[str, np.ndarray]:

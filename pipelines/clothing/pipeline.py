@@ -14,12 +14,13 @@ import keras
 
 import mtl_keras as mtl
 from mtl_keras import distribute
+from mtl_keras.cli.train_run import resuming
 from mtl_keras.data import Splits, augment
 from mtl_keras.data.baselines import baselines
 from mtl_keras.finished_run import FinishedRun
 from pipelines.clothing.archive import EMBEDDED
 from pipelines.clothing.files import write_files
-from pipelines.options import parser, place_of, resuming
+from pipelines.options import parser, place_of
 
 TRUNKS = {
     "conv": lambda: mtl.trunks.Conv((32, 64, 128, 128), batch_norm=True, output="average", dropout=0.3),
@@ -58,7 +59,7 @@ def main(arguments: list[str] | None = None) -> Path:
     stop = mtl.callbacks.EarlyStopping(patience=10)
     print(f"Training: {model.count_params():,} parameters, {len(train)} steps an epoch, {options.epochs} epochs")
     began = time.monotonic()
-    callbacks = [mtl.callbacks.Progress(), board, stop, *resuming(options)]
+    callbacks = [mtl.callbacks.Progress(), board, stop, *resuming(options.resume)]
     history = model.fit(train, validation_data=validation, epochs=options.epochs, verbose=0, callbacks=callbacks)
     seconds = time.monotonic() - began
     print(f"Trained in {seconds:.0f} s. See the curves with: {board.how_to_open()}")

@@ -13,9 +13,10 @@ import tensorflow as tf
 
 import mtl_keras as mtl
 from mtl_keras import distribute
+from mtl_keras.cli.train_run import resuming
 from mtl_keras.finished_run import FinishedRun
 from pipelines.multi_fashion import dataset
-from pipelines.options import parser, place_of, positive, resuming
+from pipelines.options import parser, place_of, positive
 
 BEFORE = {"scale": 1 / 255, "pixels": "grey, 0..255, 36x36"}
 TRUNKS = {
@@ -53,7 +54,7 @@ def main(arguments: list[str] | None = None) -> Path:
         validation_data=validation,
         epochs=options.epochs,
         verbose=0,
-        callbacks=[mtl.callbacks.Progress(), board, *resuming(options)],
+        callbacks=[mtl.callbacks.Progress(), board, *resuming(options.resume)],
     )
     seconds = time.monotonic() - began
     print(f"Trained in {seconds:.0f} s. See the curves with: {board.how_to_open()}")

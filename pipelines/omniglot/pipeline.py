@@ -16,10 +16,11 @@ import numpy as np
 
 import mtl_keras as mtl
 from mtl_keras import distribute
+from mtl_keras.cli.train_run import resuming
 from mtl_keras.data import augment
 from mtl_keras.finished_run import FinishedRun
 from pipelines.omniglot import alphabets
-from pipelines.options import parser, place_of, resuming
+from pipelines.options import parser, place_of
 
 TRUNKS = {
     "conv": lambda: mtl.trunks.Conv((32, 64, 128), dense=(256,), dropout=0.3),
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> Path:
     board = mtl.callbacks.TaskBoard(place_of(options, "omniglot"))
     print(f"Training: {model.count_params():,} parameters, {len(train)} steps an epoch, {options.epochs} epochs")
     began = time.monotonic()
-    callbacks = [mtl.callbacks.Progress(), board, *resuming(options)]
+    callbacks = [mtl.callbacks.Progress(), board, *resuming(options.resume)]
     history = model.fit(train, validation_data=validation, epochs=options.epochs, verbose=0, callbacks=callbacks)
     seconds = time.monotonic() - began
     print(f"Trained in {seconds:.0f} s. See the curves with: {board.how_to_open()}")

@@ -1,18 +1,22 @@
-"""A task without a label in the batch, or that sits it out, does not move: neither its head nor its optimizer's memory.
+"""What a step has to leave where it was: heads of absent tasks, the method's memory where the whole step is skipped.
 
-A zero gradient is not enough: momentum, weight decay and regularization move a variable all the same, and statistics of
+A task without a label in the batch, or that sits it out, does not move, nor does its optimizer's memory. A zero
+gradient is not enough: momentum, weight decay and regularization move a variable all the same, and statistics of
 batch normalization have no gradient. So the old values are kept and put back where none of a variable's tasks was
-present.
+present. A step whose gradients overflow in float16 is skipped by the loss scale; then the method's memory is put back.
 """
 
 from functools import partial
+from typing import Any
 
 import keras
 import tensorflow as tf
 
 from mtl_keras.gradients import replicas
+from mtl_keras.training.finite import skips_whole_steps
 from mtl_keras.training.slots import optimizer_slots
 from mtl_keras.training.step_plan import StepPlan
+from mtl_keras.weightings import Weighting
 
 
 class _Hold:
@@ -69,6 +73,15 @@ def hold_absent(model: keras.Model, plan: StepPlan) -> _Hold:
             if tasks and _is_floating(variable):
                 held.append((variable, tasks))
     return _Hold(held)
+
+
+def hold_memory(optimizer: Any, weighting: Weighting) -> _Hold:
+    """Keep the method's memory where the loss scale may skip the step; call it before the method is asked.
+
+    It is to be released with whether the step was taken, bool [1].
+    """
+    memory = weighting.non_trainable_variables if skips_whole_steps(optimizer) else []
+    return _Hold([(variable, [0]) for variable in memory])
 
 
 def _is_floating(variable: keras.Variable) -> bool:

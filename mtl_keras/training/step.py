@@ -11,11 +11,10 @@ from mtl_keras.training.added import added_losses
 from mtl_keras.training.clipping import clipped
 from mtl_keras.training.gradient_look import measure_gradients
 from mtl_keras.training.gradient_step import gradient_step
-from mtl_keras.training.hold import hold_absent
+from mtl_keras.training.hold import hold_absent, hold_memory
 from mtl_keras.training.look_ahead import LookAhead
 from mtl_keras.training.measure import Measured, measure
 from mtl_keras.training.micro_batches import micro_step
-from mtl_keras.training.overflow import Overflow
 from mtl_keras.training.parts import counted
 from mtl_keras.training.second_look import SecondLook
 from mtl_keras.training.step_plan import StepPlan
@@ -35,7 +34,7 @@ def train_step(
     """
     hold = hold_absent(model, plan)
     examples, sample_weight = counted(plan, x, sample_weight, real)
-    overflow = Overflow(model.optimizer, plan.weighting)
+    memory = hold_memory(model.optimizer, plan.weighting)
     if plan.weighting.validation_batches:
         of_others = (*other[:2], counted(plan, other[0], other[2], real)[1])
         ahead = LookAhead(model, plan, (x, y, sample_weight), of_others)
@@ -54,7 +53,8 @@ def train_step(
     if second_look is not None:
         plan.weighting.after_step(measured.losses, second_look.measure().losses, measured.present)
     if moved:
-        weights = overflow.undo(stop, weights)
+        memory.release(~stop[None])
+        weights = tf.where(stop, tf.zeros_like(weights), weights)
     _track(plan, measured, forward, measured.scale * tf.cast(weights, tf.float32), added, examples, training=True)
 
 

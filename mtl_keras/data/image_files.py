@@ -1,7 +1,8 @@
 """Examples whose images lie in files, and the checks that these files have to pass."""
 
+import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -25,31 +26,31 @@ class ImageFiles:
 
     Args:
         root: The folder.
-        files: Files in it that are there.
+        paths: Files in it that are there.
         decoder: What decodes them.
         headers: Their headers, None for those that Pillow shall read.
     """
 
-    def __init__(self, root: str, files: FoundFiles, decoder: ImageDecoder, headers: Iterable[ImageHeader | None]):
-        self.root, self.files, self.decoder = root, files, decoder
+    def __init__(self, root: str, paths: Sequence[str], decoder: ImageDecoder, headers: Iterable[ImageHeader | None]):
+        self.root, self.decoder = root, decoder
         with tf.device("CPU:0"):
-            self._paths = tf.constant(files.paths, tf.string, shape=(len(files),))
+            self._paths = tf.constant(paths, tf.string, shape=(len(paths),))
         self._plan = rows_of(decoder.plans(headers))
 
     def __len__(self) -> int:
-        return len(self.files)
+        return int(self._paths.shape[0])
 
     def read(self, index: tf.Tensor) -> tf.Tensor:
         """The image of one file, uint8 [height, width, channels]."""
         return self.decoder(tf.io.read_file(self.path(index)), self._plan(index))
 
     def path(self, index: tf.Tensor) -> tf.Tensor:
-        """Where one file lies."""
+        """Where one file lies, or several."""
         return tf.strings.join([self.root, tf.gather(self._paths, index)], "/")
 
     def why_not(self, error: str) -> tuple[str, str] | None:
         """The first file that cannot be read now and what was expected, given the error that reading one raised."""
-        paths = [f"{self.root}/{path}" for path in self.files.paths]
+        paths = [os.fsdecode(path) for path in self.path(tf.range(len(self))).numpy()]
         # an error in opening a file names it, one in decoding does not
         for index in [i for i, path in enumerate(paths) if path in error] or range(len(paths)):
             try:
@@ -58,11 +59,6 @@ class ImageFiles:
                 there = Path(paths[index]).is_file()
                 return paths[index], why_undecodable(paths[index], wrong) if there else "a file that is there"
         return None
-
-    def key(self) -> list[object]:
-        """What the decoded images depend on."""
-        files = self.files
-        return [self.decoder.format, list(zip(files.paths, files.sizes.tolist(), files.modified.tolist(), strict=True))]
 
 
 class FileExamples(IndexedExamples):
@@ -182,7 +178,7 @@ def decode_all(files: ImageFiles, store: PixelStore | None = None, progress: Pro
         try:
             image = next(images)
         except tf.errors.OpError as error:
-            wrong[index] = why_undecodable(f"{files.root}/{files.files.paths[index]}", error)
+            wrong[index] = why_undecodable(os.fsdecode(files.path(tf.constant(index)).numpy()), error)
         else:
             if store is not None:
                 store.pixels[index] = image.numpy()

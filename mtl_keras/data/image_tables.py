@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import repeat
 from os import PathLike, fspath
 from typing import Any
 
@@ -143,21 +144,21 @@ class _Images:
         self, problems: Problems, check: str, cache: str | PathLike[str] | None, progress: Progress | None
     ) -> None:
         found = self.root.find_all(self.column.texts)
-        headers: list[ImageHeader | str | None] = [None] * len(found)
-        for code, expected in found.wrong.items():
-            headers[code] = expected
+        headers: list[ImageHeader | str | None] = []
+        wrong = dict(found.wrong)
         if check != "paths":
             headers = list(read_headers(self.root.folder, found, progress=progress))
-        wrong = {code: header for code, header in enumerate(headers) if isinstance(header, str)}
-        good = np.setdiff1d(np.arange(len(found)), list(wrong))
+            wrong = {code: header for code, header in enumerate(headers) if isinstance(header, str)}
+        usable = np.ones(len(found), bool)
+        usable[list(wrong)] = False
+        good = np.flatnonzero(usable)
         self.index_of[good] = np.arange(len(good))
-        kept = (
-            header if isinstance(header, ImageHeader) else None for header in headers if not isinstance(header, str)
-        )
-        self.files = ImageFiles(self.root.folder, found.chosen(good), self.decoder, kept)
+        kept = (header for header in headers if isinstance(header, ImageHeader)) if headers else repeat(None, len(good))
+        files = found.chosen(good)
+        self.files = ImageFiles(self.root.folder, files.paths, self.decoder, kept)
         if cache is not None and not (cache == AUTO and len(good) * math.prod(self.decoder.format.shape) > _small()):
             place = MEMORY if cache == AUTO else cache
-            self.store = PixelStore(place, len(good), self.decoder.format.shape, self.files.key())
+            self.store = PixelStore(place, len(good), self.decoder.format.shape, [self.decoder.format, files.key()])
         if check == "pixels":
             wrong |= {int(good[index]): text for index, text in decode_all(self.files, self.store, progress).items()}
         do = "correct the path or the file, or skip bad rows"

@@ -121,7 +121,7 @@ def look_at_images(
     if decode:
         kept: list[ImageHeader | None] = [h for h in headers if not isinstance(h, str)]
         decoder = ImageDecoder(ImageFormat(16, 16))  # small: what matters is whether they can be decoded at all
-        files = ImageFiles(folder.folder, found.chosen(np.array(good, int)), decoder, kept)
+        files = ImageFiles(folder.folder, [found.paths[code] for code in good], decoder, kept)
         expected |= {good[index]: text for index, text in decode_all(files, progress=progress).items()}
     wrong = Problems(table.file)
     for index in np.flatnonzero(np.isin(named.codes, list(expected))).tolist():

@@ -46,6 +46,10 @@ class FoundFiles:
             return self  # nothing to copy
         return FoundFiles([self.paths[index] for index in which], self.sizes[which], self.modified[which], {})
 
+    def key(self) -> list[tuple[str, int, int]]:
+        """What tells whether they are the same files as before."""
+        return list(zip(self.paths, self.sizes.tolist(), self.modified.tolist(), strict=True))
+
 
 class Root:
     """The folder that all files must lie in.
@@ -96,12 +100,8 @@ class Root:
                 found = os.stat(full)
         except (OSError, ValueError):
             raise NoSuchFile(MISSING) from None
-        if stat.S_ISDIR(found.st_mode):
-            raise NoSuchFile("a file, not a folder")
-        if not stat.S_ISREG(found.st_mode):
-            raise NoSuchFile("an ordinary file")
-        if not found.st_size:
-            raise NoSuchFile("a file that is not empty")
+        if not (found.st_size and stat.S_ISREG(found.st_mode)):
+            raise NoSuchFile(_unusable(found))
         folder = full[: full.rindex(os.sep)]
         if folder not in self._inside:
             self._inside[folder] = self._holds(os.path.realpath(folder))
@@ -120,3 +120,10 @@ class Root:
 
     def _holds(self, real: str) -> bool:
         return real == self._real or real.startswith(self._real.rstrip(os.sep) + os.sep)
+
+
+def _unusable(found: os.stat_result) -> str:
+    """What should have been there instead."""
+    if stat.S_ISDIR(found.st_mode):
+        return "a file, not a folder"
+    return "a file that is not empty" if stat.S_ISREG(found.st_mode) else "an ordinary file"

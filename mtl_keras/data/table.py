@@ -193,13 +193,13 @@ class _Lines:
         self._again: deque[str] = deque()
         self.row: list[str] = []
 
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        line = self._again.popleft() if self._again else next(self._lines)
-        self.row.append(line)
-        return line
+    def __iter__(self) -> Iterator[str]:
+        while self._again:
+            self.row.append(line := self._again.popleft())
+            yield line
+        for line in self._lines:
+            self.row.append(line)
+            yield line
 
     def give_up_line(self) -> str:
         """Leave out the row's first line; the others will be read again."""

@@ -39,21 +39,27 @@ class Monitor:
                     "something that training logs", f"choose one of {[*everything, *model.plan.names]}", monitor=monitor
                 )
             )
-        self.validated = validated
+        if name.startswith("val_") and model.validating is False:
+            raise ValueError(
+                message(
+                    f"validation data, on which {name!r} is measured",
+                    f"pass fit(validation_data=...), or watch {name.removeprefix('val_')!r} with validated=False",
+                    monitor=monitor,
+                    validation_data=None,
+                )
+            )
         self.key = name
         self.mode = known[name.removeprefix("val_")]
 
     def value(self, logs: Mapping[str, float] | None) -> float | None:
-        """The watched value; None where this epoch says nothing: it was not logged, or its task had no label."""
-        if not logs or self.key not in logs or self.says_nothing(logs):
-            return None
-        return float(logs[self.key])
+        """The watched value; None where this epoch says nothing."""
+        return None if logs is None or self.says_nothing(logs) else float(logs[self.key])
 
     def says_nothing(self, logs: Mapping[str, float] | None) -> bool:
-        """Whether the watched task, or one of all for the overall score, had no label in this epoch."""
+        """Whether this epoch was not validated, or what is watched, one task or all, lacked the labels of one."""
         if not logs or self.key not in logs:
-            return False
-        unlabelled = self._unlabelled(logs)
+            return True
+        unlabelled = self._unlabelled()
         is_overall = self.key.endswith(OVERALL) and self._task is None
         return (is_overall and bool(unlabelled) and math.isnan(logs[self.key])) or self._task in unlabelled
 
@@ -70,12 +76,10 @@ class Monitor:
         key = self.key.removeprefix("val_")
         return next((name for name in names if key.startswith(f"{name}_")), None)
 
-    def _unlabelled(self, logs: Mapping[str, float]) -> list[str]:
+    def _unlabelled(self) -> list[str]:
         """Tasks without a label in what the watched values were measured on."""
-        # when an epoch ends, the tracker holds what was seen last: validation data, where there are any
-        if self.validated != any(key.startswith("val_") for key in logs):
-            return []
-        return [task for task, count in self.model.plan.tracker.labels_seen().items() if count == 0]
+        plan = self.model.plan
+        return (plan.evaluation if self.key.startswith("val_") else plan.tracker).unlabelled()
 
     def _deciding(self, task: str) -> str:
         return next(f"{plan.name}_{plan.best[0]}" for plan in self.model.plan.tasks if plan.name == task)
@@ -93,13 +97,15 @@ class Monitor:
         """Put `overall` (or `val_overall`) into the logs, for this and all later callbacks."""
         if logs is None or not self.key.endswith(OVERALL) or self.key in logs:
             return
+        if not any(key.startswith(self.prefix) for key in logs):  # as with `validation_freq`
+            return
         found = task_metrics(self.model, logs, self.prefix)
-        unlabelled = self._unlabelled(logs)
+        unlabelled = self._unlabelled()
         values = {task: value for task, (_, value, _) in found.items() if task not in unlabelled}
         directions = {task: direction for task, (_, _, direction) in found.items()}
         if not self._reference:
             # an error of 0 in the first epoch leaves nothing to gain
-            self._reference.update({task: value or 1.0 for task, value in values.items()})
+            self._reference.update({task: value or 1.0 for task, value in values.items() if math.isfinite(value)})
         # without a task that the first epoch had, the mean is about something else
         compared = {task: values.get(task, math.nan) for task in self._reference}
         logs[self.key] = overall_score(compared, directions, self._reference) if compared else math.nan

@@ -1,10 +1,9 @@
 """MultiTaskModel: a functional Keras model with named outputs, trained by ordinary compile and fit."""
 
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
-import tensorflow as tf
 
 from mtl_keras import weightings
 from mtl_keras.distribute.refusals import check_compile
@@ -12,24 +11,18 @@ from mtl_keras.errors import message
 from mtl_keras.gradients import replicas
 from mtl_keras.graph import Graph
 from mtl_keras.models.partition import Partition, check_sharing
+from mtl_keras.models.running_model import RunningModel
 from mtl_keras.models.setup import Setup
-from mtl_keras.models.stepping_model import SteppingModel
 from mtl_keras.models.surgery import Surgery
 from mtl_keras.optimizers import PerTask
 from mtl_keras.registry import PACKAGE
 from mtl_keras.tasks import Task, checked_names
-from mtl_keras.training import data_checks
 from mtl_keras.training.clipping import check_clipping
-from mtl_keras.training.clock import EpochClock
 from mtl_keras.training.compile_state import make_plan, plan_tasks
-from mtl_keras.training.continuing import continued
-from mtl_keras.training.finite import SatOut
-from mtl_keras.training.graph_errors import quiet_about_unknown_length, readable
-from mtl_keras.training.weighting_data import beside_training
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
-class MultiTaskModel(Surgery, SteppingModel):
+class MultiTaskModel(Surgery, RunningModel):
     """One graph with named outputs, whose tasks are balanced inside `compile` and `fit`.
 
     Args:
@@ -204,112 +197,6 @@ class MultiTaskModel(Surgery, SteppingModel):
         if method.trainable_variables and hasattr(plain, "exclude_from_weight_decay"):
             plain.exclude_from_weight_decay(var_list=method.trainable_variables)
         self.optimizer.build(self.trainable_variables)
-
-    # -- training ------------------------------------------------------------------------------------------------
-
-    def fit(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        epochs: int = 1,
-        verbose: Any = "auto",
-        callbacks: Any = None,
-        validation_split: float = 0.0,
-        validation_data: Any = None,
-        shuffle: bool | None = None,
-        class_weight: Mapping[str, Mapping[int, float]] | None = None,
-        sample_weight: Any = None,
-        weighting_data: Any = None,
-        **kwargs: Any,
-    ) -> keras.callbacks.History:
-        """As in Keras, with labels, sample weights and class weights as dicts by task name.
-
-        Args:
-            weighting_data: For a weighting that measures its weights on other examples than those it trains on
-                (`"auto_lambda"`): `(x, y[, sample_weight])`, or a dataset of batches, which begins again where it ends.
-
-        Raises:
-            ValueError: Keys do not match the tasks, data are empty, a label is out of range, an input is not finite.
-                Arrays are checked as a whole before training; of datasets the structure is.
-        """
-        self._setup.participation.reset(self.frozen)
-        y, sample_weight = self._checked(x, y, sample_weight)
-        if isinstance(validation_data, (list, tuple)):
-            x_val, y_val, weight_val = [*validation_data, None][:3]
-            validation_data = (x_val, *self._checked(x_val, y_val, weight_val))
-        elif validation_data is not None:
-            self._checked(validation_data, None, None)
-        if class_weight is not None:
-            raise ValueError(
-                message(
-                    "class weights where the losses are set",
-                    "pass compile(class_weight={task: {class id: weight}}) or Task(class_weight=...)",
-                    class_weight=class_weight,
-                )
-            )
-        if not isinstance(callbacks, keras.callbacks.CallbackList):
-            listed = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
-            callbacks = [EpochClock(self.plan.weighting, x), SatOut(self.plan), *listed]
-        if isinstance(x, tf.data.Dataset) and sample_weight is not None:
-            raise ValueError(
-                message(
-                    "sample weights inside the dataset", "let it yield (x, y, sample_weight)", sample_weight="given"
-                )
-            )
-        arguments = {
-            "x": x,
-            "y": y,
-            "batch_size": batch_size,
-            "epochs": epochs,
-            "verbose": verbose,
-            "callbacks": callbacks,
-            "validation_split": validation_split,
-            "validation_data": validation_data,
-            # datasets and generators shuffle themselves; Keras warns of the default each time
-            "shuffle": not (hasattr(x, "element_spec") or isinstance(x, Generator)) if shuffle is None else shuffle,
-            "sample_weight": sample_weight,
-        }
-        plan = self.plan
-        with self.distribute_strategy.scope():
-            arguments = beside_training(arguments, weighting_data, plan.weighting, plan.tasks, self._untrained())
-        try:
-            with (
-                readable(x, validation_data),
-                quiet_about_unknown_length(),
-                continued(self, {**arguments, **kwargs}) as resumed,
-            ):
-                return super().fit(**resumed)
-        finally:
-            self.watch_gradients(None)
-
-    def evaluate(
-        self,
-        x: Any = None,
-        y: Any = None,
-        batch_size: int | None = None,
-        verbose: Any = "auto",
-        sample_weight: Any = None,
-        **kwargs: Any,
-    ) -> Any:
-        """As in Keras; `return_dict=True` gives the logs by name."""
-        self._setup.evaluating = True
-        try:
-            if not kwargs.get("_use_cached_eval_dataset"):
-                y, sample_weight = self._checked(x, y, sample_weight)
-            with readable(x), quiet_about_unknown_length():
-                return super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
-        finally:
-            self._setup.evaluating = False
-
-    def _checked(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        """Labels and sample weights, checked and as Keras wants them."""
-        plans, untrained = self.plan.tasks, self._untrained()
-        if isinstance(x, tf.data.Dataset):
-            data_checks.check_dataset(x, plans, untrained)
-        elif y is not None:
-            data_checks.check_arrays(x, y, sample_weight, plans, untrained)
-        return data_checks.for_keras(y, sample_weight)
 
     # -- saving --------------------------------------------------------------------------------------------------
 

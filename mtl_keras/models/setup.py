@@ -1,5 +1,7 @@
 """What a MultiTaskModel knows beside its graph."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from mtl_keras.graph import Graph, trace
@@ -22,6 +24,7 @@ class Setup:
         self.participation = Participation([task.name for task in tasks])
         self.frozen: dict[str, list[str]] = {}  # part: names of the layers that `freeze` stopped, see `surgery`
         self.evaluating = False
+        self.validating: bool | None = None  # whether the `fit` that runs has validation data; None outside of it
         self._graph: Graph | None = None
         self._partition: Partition | None = None
 
@@ -29,6 +32,15 @@ class Setup:
         """Let the frozen tasks, and no others, sit out."""
         self.participation.may_sit_out = {task.name for task in self.tasks if task.name in self.frozen}
         self.participation.reset(self.frozen)
+
+    @contextmanager
+    def evaluation(self) -> Iterator[None]:
+        """While it lasts, the model's metrics and logs are those of an evaluation."""
+        before, self.evaluating = self.evaluating, True
+        try:
+            yield
+        finally:
+            self.evaluating = before
 
     def graph_of(self, model: Any) -> Graph:
         if self._graph is None:

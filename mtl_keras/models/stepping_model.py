@@ -1,6 +1,7 @@
 """How a batch goes through a step, and what the step tells Keras of it."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -81,14 +82,14 @@ class SteppingModel(ReplicatedModel):
 
     def test_step(self, data: Any) -> dict[str, Any]:
         """One evaluation step on one batch."""
-        return self._run(step.test_step, _as_share(data))
+        return self._run(step.test_step, _as_share(data), evaluating=True)
 
-    def _run(self, one_step: Any, data: Share) -> dict[str, Any]:
+    def _run(self, one_step: Any, data: Share, evaluating: bool = False) -> dict[str, Any]:
         # Of a dataset of unknown length Keras asks for one batch too many; in a graph everything that does not depend
         # on the batch runs all the same. So everything depends on it.
         with tf.control_dependencies([t for t in tf.nest.flatten(data) if t is not None]):
             one_step(self, self.plan, *self._by_task(data.batch), data.real)
-            return self.get_metrics_result()
+            return self._logs(evaluating)
 
     def _by_task(self, batch: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:
         """Inputs, labels and sample weights of a batch."""
@@ -99,13 +100,12 @@ class SteppingModel(ReplicatedModel):
 
     @property
     def metrics(self) -> list[keras.metrics.Metric]:
-        """The loss tracker and all task metrics."""
+        """The trackers and all task metrics; during an evaluation only those that it may reset."""
         if self._setup_or_none is None or self._setup.plan is None:
             return []
         plan = self._setup.plan
-        # evaluation between epochs must not reset what the epoch has measured
-        of_training = [] if self._setup.evaluating else [plan.watch.tracker]
-        return [plan.tracker, *of_training, *plan.metrics().values()]
+        of_training = [] if self._setup.evaluating else [plan.tracker, plan.watch.tracker]
+        return [*of_training, plan.evaluation, plan.not_finite, *plan.metrics().values()]
 
     @property
     def _setup_or_none(self) -> Setup | None:
@@ -113,9 +113,13 @@ class SteppingModel(ReplicatedModel):
         return self.__dict__.get("_setup")
 
     def get_metrics_result(self) -> dict[str, Any]:
-        """`loss`, `<task>_loss` and `<task>_<metric>`; of training also `<task>_weight` and what `watch` measured."""
-        plan = self.plan
-        if tf.executing_eagerly() and not self.run_eagerly and plan.tracker.batches() == 0:
+        """`loss`, `<task>_loss` and `<task>_<metric>`; of training also `<task>_weight` and what `watch` measured.
+
+        0 for a task that had no label, NaN for one that sat out every step in which it had labels.
+        """
+        evaluating = self._setup.evaluating
+        tracker = self.plan.evaluation if evaluating else self.plan.tracker
+        if tracker.batches() == 0:
             raise ValueError(
                 message(
                     "at least one batch in every epoch",
@@ -123,17 +127,27 @@ class SteppingModel(ReplicatedModel):
                     batches=0,
                 )
             )
-        logs = dict(plan.tracker.result())
-        if self._setup.evaluating:
+        lost = tracker.lost()
+        logs = self._logs(evaluating, lost)
+        if lost and not any(tracker.labels_seen().values()):
+            logs["loss"] = math.nan
+        return logs
+
+    def _logs(self, evaluating: bool, lost: Sequence[str] = ()) -> dict[str, Any]:
+        """What the trackers and metrics say, inside steps too, but NaN for tasks of which they know nothing."""
+        plan = self.plan
+        logs = dict((plan.evaluation if evaluating else plan.tracker).result())
+        if evaluating:
             logs = {key: value for key, value in logs.items() if not key.endswith("_weight")}
         elif plan.watch.scope is not None:
             logs |= plan.watch.tracker.result()
-        for key, metric in plan.metrics().items():
-            result = metric.result()
-            if isinstance(result, Mapping):
-                logs |= {f"{key}_{part}": value for part, value in result.items()}
-            else:
-                logs[key] = result
+        for task in plan.tasks:
+            of_task = {f"{task.name}_loss": logs[f"{task.name}_loss"]}
+            for key, metric in task.metrics_by_key().items():
+                result = metric.result()
+                parts = isinstance(result, Mapping)
+                of_task |= {f"{key}_{part}": value for part, value in result.items()} if parts else {key: result}
+            logs |= dict.fromkeys(of_task, math.nan) if task.name in lost else of_task
         return logs
 
 

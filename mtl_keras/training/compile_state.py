@@ -11,6 +11,7 @@ from mtl_keras.graph import Graph, behind
 from mtl_keras.tasks import Task
 from mtl_keras.training.gradient_watch import GradientTracker, GradientWatch
 from mtl_keras.training.micro_batches import check_micro_batches
+from mtl_keras.training.not_finite import NotFinite
 from mtl_keras.training.participation import Participation
 from mtl_keras.training.step_plan import HEAD_GRADIENTS, StepPlan
 from mtl_keras.training.task_plan import TaskPlan, plan_task
@@ -134,6 +135,8 @@ def make_plan(
         loss_weights=weights,
         whole=keras.Model(model.input, {"output": {n: graph.outputs[n] for n in names}, "loss_input": loss_inputs}),
         tracker=LossTracker(names),
+        evaluation=LossTracker(names, "evaluation"),
+        not_finite=NotFinite(names),
         owners=_owners(graph, names),
         participation=participation,
         watch=GradientWatch(GradientTracker(names)),

@@ -12,6 +12,7 @@ import tensorflow as tf
 
 from mtl_keras.gradients import replicas
 from mtl_keras.gradients.gramian import Row
+from mtl_keras.training import not_finite
 from mtl_keras.training.measure import Measured
 from mtl_keras.training.step_plan import StepPlan
 
@@ -79,7 +80,8 @@ def lower_loss_scale(optimizer: Any, when: tf.Tensor) -> None:
 class SatOut(keras.callbacks.Callback):
     """Logs in how many steps a task sat out, as `<task>_sat_out`, and warns of each task once; `fit` adds it.
 
-    It does not warn of gradients that overflow while the loss scale finds its size.
+    It also warns once of validation on values that are not finite. It does not warn of gradients that overflow while
+    the loss scale finds its size.
     """
 
     state_attributes = ()  # nothing to resume: after a restart it may say it again
@@ -89,18 +91,16 @@ class SatOut(keras.callbacks.Callback):
         self._plan = plan
         self._logged: set[str] = set()
         self._warned: set[str] = set()
-        self._before_validation: dict[str, tuple[int, int]] | None = None
+        self._told_of_validation = False
 
-    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._before_validation = None
-
-    def on_test_begin(self, logs: Any = None) -> None:
-        # validation is the end of an epoch's training, and counts anew
-        self._before_validation = self._plan.tracker.sat_out()
+    def on_test_end(self, logs: Any = None) -> None:
+        if not self._told_of_validation:
+            counts, examples = self._plan.not_finite.counts()
+            self._told_of_validation = any(counts.values())
+            not_finite.tell(counts, examples)
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        counts = self._before_validation or self._plan.tracker.sat_out()
-        for task, (by_loss, by_gradient) in counts.items():
+        for task, (by_loss, by_gradient) in self._plan.tracker.sat_out().items():
             key, count = f"{task}_sat_out", by_loss + by_gradient
             if not count and task not in self._logged:
                 continue

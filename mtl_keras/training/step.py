@@ -55,7 +55,7 @@ def train_step(
     if moved:
         memory.release(~stop[None])
         weights = tf.where(stop, tf.zeros_like(weights), weights)
-    _track(plan, measured, forward, measured.scale * tf.cast(weights, tf.float32), added, examples, training=True)
+    _track(plan, measured, forward, measured.scale * tf.cast(weights, tf.float32), added, examples)
 
 
 def test_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight: Any, real: Any) -> None:
@@ -63,29 +63,22 @@ def test_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_weight:
     examples, sample_weight = counted(plan, x, sample_weight, real)
     forward = plan.whole(x, training=False)
     added = added_losses(model)
-    measured = measure(plan, forward, y, sample_weight, training=False)
-    _track(plan, measured, forward, plan.evaluation_weights(), added, examples)
+    found = measure(plan, forward, y, sample_weight, training=False).found
+    nobody = tf.zeros([2, len(plan.names)])  # evaluation shows what there is
+    plan.evaluation.update_state(found.sums, found.counts, plan.evaluation_weights(), added, examples, nobody)
+    plan.not_finite.update_state(x, forward["output"], examples)
+    plan.update_metrics(found.labels, forward["output"], found.masks, found.weights)
 
 
 def _track(
-    plan: StepPlan,
-    measured: Measured,
-    forward: Any,
-    weights: tf.Tensor,
-    added: tf.Tensor,
-    examples: tf.Tensor,
-    training: bool = False,
+    plan: StepPlan, measured: Measured, forward: Any, weights: tf.Tensor, added: tf.Tensor, examples: tf.Tensor
 ) -> None:
-    """Into the logs: of tasks that sat out a training step only that they did; evaluation shows what there is."""
-    found, outputs = measured.found, forward["output"]
-    failed = measured.failed if training else tf.zeros_like(measured.failed)
+    """Take a training step into the logs; of tasks that sat it out only that they did."""
+    found, outputs, failed = measured.found, forward["output"], measured.failed
     there = tf.cast(~failed, tf.float32)
     sums, counts = (tf.math.multiply_no_nan(values, there) for values in (found.sums, found.counts))
     sat_out = tf.cast([failed & ~measured.overflowed, failed & measured.overflowed], tf.float32) / replicas.count()
     plan.tracker.update_state(sums, counts, weights, added, examples, sat_out)
-    if not training:
-        plan.update_metrics(found.labels, outputs, found.masks, found.weights)
-        return
 
     def kept(tensors: dict[str, Any]) -> dict[str, Any]:
         names = enumerate(plan.names)

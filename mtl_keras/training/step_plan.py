@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from mtl_keras.training.gradient_watch import GradientWatch
+from mtl_keras.training.not_finite import NotFinite
 from mtl_keras.training.participation import Participation
 from mtl_keras.training.task_plan import TaskPlan
 from mtl_keras.training.trackers import LossTracker
@@ -30,7 +31,9 @@ class StepPlan:
         heads: For each trained task a model from the cut to `{"output": ..., "loss_input": ...}`.
         cut_from_inputs: For each cut tensor, whether it is one of the model's inputs (no shared variable behind it).
         owners: For each variable's path, the indices of the trained tasks that depend on it.
-        tracker: Epoch means of losses and weights.
+        tracker: Epoch means of losses and weights in training.
+        evaluation: Means of losses in evaluation, so that one between two epochs leaves those of training alone.
+        not_finite: How many examples were not finite in evaluation.
         participation: Which tasks take part in training, and with which emphasis.
         watch: Whether gradients are measured beside the step, and what was found.
         micro_batches: In how many parts a batch is taken, see `micro_batches.py`.
@@ -43,6 +46,8 @@ class StepPlan:
     loss_weights: list[float]
     whole: keras.Model
     tracker: LossTracker
+    evaluation: LossTracker
+    not_finite: NotFinite
     owners: dict[str, list[int]]
     participation: Participation
     watch: GradientWatch
@@ -72,13 +77,7 @@ class StepPlan:
 
     def metrics(self) -> dict[str, keras.metrics.Metric]:
         """All task metrics by log key."""
-        named: dict[str, keras.metrics.Metric] = {}
-        for task in self.tasks:
-            named |= {f"{task.name}_{metric.name}": metric for metric in task.metrics}
-            for metric in task.weighted_metrics:
-                key = f"{task.name}_{metric.name}"
-                named[f"{task.name}_weighted_{metric.name}" if key in named else key] = metric
-        return named
+        return {key: metric for task in self.tasks for key, metric in task.metrics_by_key().items()}
 
     def update_metrics(self, labels: Any, outputs: Any, masks: Any, weights: Any) -> None:
         """Feed every metric the labels that exist."""

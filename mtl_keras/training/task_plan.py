@@ -55,6 +55,14 @@ class TaskPlan:
         """Which values of one of the task's metrics are better, `"max"` or `"min"`."""
         return self.best[1] if metric.name == self.best[0] else direction(metric)
 
+    def metrics_by_key(self) -> dict[str, keras.metrics.Metric]:
+        """The task's metrics by log key."""
+        named = {f"{self.name}_{metric.name}": metric for metric in self.metrics}
+        for metric in self.weighted_metrics:
+            key = f"{self.name}_{metric.name}"
+            named[f"{self.name}_weighted_{metric.name}" if key in named else key] = metric
+        return named
+
     def loss_values(self, labels: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
         """One loss value per label, not averaged."""
         return self.loss.call(self.to_target(labels), predicted)

@@ -70,10 +70,20 @@ class LossTracker(keras.metrics.Metric):
         return int(keras.ops.convert_to_numpy(self.state)[-1])
 
     def labels_seen(self) -> dict[str, float]:
-        """How many labels (or how much label weight) each task has had since the last reset."""
+        """How many labels (or how much label weight) each task was measured on since the last reset."""
         num_tasks = len(self.task_names)
         counts = keras.ops.convert_to_numpy(self.state)[num_tasks : 2 * num_tasks]
         return {task: float(count) for task, count in zip(self.task_names, counts, strict=True)}
+
+    def unlabelled(self) -> list[str]:
+        """Tasks that had no label since the last reset."""
+        lost = self.lost()
+        return [task for task, count in self.labels_seen().items() if count == 0 and task not in lost]
+
+    def lost(self) -> list[str]:
+        """Tasks that sat out every step since the last reset in which they had labels, if there was one."""
+        sat_out = self.sat_out()
+        return [task for task, count in self.labels_seen().items() if count == 0 and any(sat_out[task])]
 
     def sat_out(self) -> dict[str, tuple[int, int]]:
         """In how many steps since the last reset each task's loss, and its gradient alone, was not finite."""

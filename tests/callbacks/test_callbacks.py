@@ -1,6 +1,7 @@
 """Callbacks watch the right number in the right direction, and write what was trained."""
 
 import io
+import warnings
 
 import keras
 import numpy as np
@@ -62,6 +63,23 @@ def test_names_that_never_fire_are_errors(monitor):
     assert all((a == b).all() for a, b in zip(before, model.get_weights(), strict=True))
 
 
+@pytest.mark.parametrize("monitor", ["a", "overall", "val_a_accuracy"])
+def test_what_is_measured_on_validation_data_needs_them(monitor, tmp_path):
+    """Keras only warns after every epoch."""
+    key = {"overall": "overall"}.get(monitor, "a_accuracy")
+    for callback in (
+        mtl.callbacks.EarlyStopping(monitor),
+        mtl.callbacks.BestModel(tmp_path / "best.keras", monitor),
+        mtl.callbacks.ReduceOnPlateau(monitor),
+        *([mtl.callbacks.TaskEarlyStopping()] if monitor == "a" else []),
+    ):
+        tiny.refused(
+            lambda callback=callback: compiled().fit(*tiny.arrays(8), callbacks=[callback], verbose=0),
+            f"Expected validation data, on which 'val_{key}' is measured. Received: monitor={monitor!r}, "
+            f"validation_data=None. Do pass fit(validation_data=...), or watch {key!r} with validated=False.",
+        )
+
+
 class Scripted(keras.callbacks.Callback):
     """Replaces validation results by given ones."""
 
@@ -92,6 +110,39 @@ def test_early_stopping_on_a_task_and_on_all():
     # overall: (0.5 + 0)/2, (0.6 + 0.2)/2, (0.7 + 0.4)/2, (0.6 + 0.42)/2, (0.5 + 0.44)/2
     np.testing.assert_allclose(logs["val_overall"], [0.25, 0.4, 0.55, 0.51, 0.47])
     assert stop.best_epoch == 2
+
+
+def test_epochs_without_validation_do_not_count(recwarn, tmp_path):
+    x, y = tiny.arrays(16)
+    stop = mtl.callbacks.EarlyStopping("overall", patience=1, min_delta=100.0)
+    callbacks = [
+        stop,
+        mtl.callbacks.BestModel(tmp_path / "best.keras", "b"),
+        mtl.callbacks.TaskEarlyStopping(patience=9),
+    ]
+    data = {"validation_data": (x, y), "validation_freq": 2}
+    history = compiled().fit(x, y, epochs=9, callbacks=callbacks, verbose=0, **data).history
+    assert len(history["loss"]) == 4, "two validations, the second of which is no better"
+    assert stop.best == history["val_overall"][0]
+    assert not [warning for warning in recwarn if "conditioned" in str(warning.message)]
+
+
+def test_an_epoch_without_training_labels_does_not_count_where_training_is_watched():
+    """It logs 0, which would be the best error there is; an epoch sat out logs NaN, and is one without improvement."""
+    x, y = tiny.arrays(16)
+    model, seen = compiled(), []
+    for value, says_nothing in ((y["b"], False), (np.full(16, np.nan, "float32"), True), (np.full(16, np.inf), False)):
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message="Task 'b' sat out")
+            history = model.fit(tiny.dataset(x, {**y, "b": value}), validation_data=(x, y), verbose=0).history
+        logs = {key: values[0] for key, values in history.items()}
+        for monitor, validated in (("b", False), ("b_mae", True)):
+            assert Monitor(model, monitor, validated).says_nothing(logs) == says_nothing
+        watch = Monitor(model, "overall", validated=False)
+        watch.add_overall(logs)
+        seen.append(logs["overall"])
+        assert Monitor(model, "b", validated=True).value(logs) == logs["val_b_mae"]
+    assert np.isfinite(seen).all(), "measured against themselves, without what was not measured"
 
 
 def test_an_epoch_of_nan_is_never_the_best(tmp_path):
@@ -197,7 +248,7 @@ def test_time_left_does_not_count_what_only_the_first_step_waits_for(monkeypatch
     """30 s of tracing, then 2 s a step: 4 of 6 steps done leaves 4 s, not 18."""
     stream, clock = io.StringIO(), iter([0.0, 30.0, 32.0, 34.0, 36.0])
     model = compiled()
-    model.evaluate(*tiny.arrays(8), verbose=0)  # so that there is something to show
+    model.fit(*tiny.arrays(8), verbose=0)  # so that there is something to show
     monkeypatch.setattr("mtl_keras.callbacks.progress.time.monotonic", lambda: next(clock))
     progress = mtl.callbacks.Progress(stream, every=1.0)
     progress.set_model(model)

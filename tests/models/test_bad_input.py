@@ -297,3 +297,22 @@ def test_absent_labels_are_completed():
         lambda: mtl.data.complete({"a": None}, specs),
         "Expected labels of at least one task. Received: labels=['a']. Do drop the batch.",
     )
+
+
+@pytest.mark.parametrize("call", ["train_on_batch", "test_on_batch"])
+def test_single_steps_check_what_fit_checks(call):
+    x, y = tiny.arrays(8)
+    on_batch = getattr(compiled(), call)
+    refused(lambda: on_batch(x, {"a": y["a"]}), MISSING_KEY)
+    refused(
+        lambda: on_batch(x, {**y, "a": y["a"] + 9}),
+        "Expected labels of task 'a' from 0 to 4, or -1 where missing. Received: value=12, count=8. "
+        "Do correct the label, or give the head more classes.",
+    )
+    refused(
+        lambda: on_batch(x * np.nan, y),
+        "Expected finite inputs. Received: first_bad_example=0, count=8. Do correct or drop the example.",
+    )
+    y = {name: list(labels) for name, labels in y.items()}
+    logs = on_batch(x, y, {"b": np.ones(8)}, return_dict=True)
+    assert np.isfinite(list(logs.values())).all()

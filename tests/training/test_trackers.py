@@ -23,6 +23,14 @@ def test_means_over_labels_not_over_batches():
     assert tracker.batches() == 2
     assert tracker.labels_seen() == {"a": 4.0, "b": 2.0}
     assert tracker.sat_out() == {"a": (0, 1), "b": (1, 0)}
+    assert tracker.lost() == tracker.unlabelled() == []
+
+
+def test_no_label_is_not_the_same_as_none_that_counted():
+    tracker = LossTracker(["a", "b", "c"])
+    zeros = tf.zeros([3])
+    tracker.update_state(zeros, tf.constant([1.0, 0.0, 0.0]), zeros, 0.0, 3, tf.constant([[0.0] * 3, [0.0, 1.0, 0.0]]))
+    assert (tracker.lost(), tracker.unlabelled()) == (["b"], ["c"])
 
 
 def test_reset_forgets():

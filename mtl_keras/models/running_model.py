@@ -1,0 +1,159 @@
+"""Training, evaluation and prediction as a user calls them, on data that are checked by task name."""
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+import keras
+import tensorflow as tf
+
+from mtl_keras.errors import message
+from mtl_keras.models.stepping_model import SteppingModel
+from mtl_keras.training import data_checks, not_finite
+from mtl_keras.training.clock import EpochClock
+from mtl_keras.training.continuing import continued
+from mtl_keras.training.finite import SatOut
+from mtl_keras.training.graph_errors import quiet_about_unknown_length, readable
+from mtl_keras.training.weighting_data import beside_training
+
+
+class RunningModel(SteppingModel):
+    """`fit`, `evaluate`, `predict` and single steps, as in Keras, with labels and sample weights by task name."""
+
+    @property
+    def validating(self) -> bool | None:
+        """Whether the `fit` that runs has validation data; None outside of `fit`."""
+        return self._setup.validating
+
+    def fit(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Any = "auto",
+        callbacks: Any = None,
+        validation_split: float = 0.0,
+        validation_data: Any = None,
+        shuffle: bool | None = None,
+        class_weight: Mapping[str, Mapping[int, float]] | None = None,
+        sample_weight: Any = None,
+        weighting_data: Any = None,
+        **kwargs: Any,
+    ) -> keras.callbacks.History:
+        """As in Keras, with labels, sample weights and class weights as dicts by task name.
+
+        Args:
+            weighting_data: For a weighting that measures its weights on other examples than those it trains on
+                (`"auto_lambda"`): `(x, y[, sample_weight])`, or a dataset of batches, which begins again where it ends.
+
+        Raises:
+            ValueError: Keys do not match the tasks, data are empty, a label is out of range, an input is not finite.
+                Arrays are checked as a whole before training; of datasets the structure is.
+        """
+        self._setup.participation.reset(self._setup.frozen)
+        _refuse_class_weight(class_weight)
+        y, sample_weight = self._checked(x, y, sample_weight)
+        if isinstance(validation_data, (list, tuple)):
+            x_val, y_val, weight_val = [*validation_data, None][:3]
+            validation_data = (x_val, *self._checked(x_val, y_val, weight_val))
+        elif validation_data is not None:
+            self._checked(validation_data, None, None)
+        if not isinstance(callbacks, keras.callbacks.CallbackList):
+            listed = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
+            callbacks = [EpochClock(self.plan.weighting, x), SatOut(self.plan), *listed]
+        if isinstance(x, tf.data.Dataset) and sample_weight is not None:
+            raise ValueError(
+                message(
+                    "sample weights inside the dataset", "let it yield (x, y, sample_weight)", sample_weight="given"
+                )
+            )
+        arguments = {
+            "x": x,
+            "y": y,
+            "batch_size": batch_size,
+            "epochs": epochs,
+            "verbose": verbose,
+            "callbacks": callbacks,
+            "validation_split": validation_split,
+            "validation_data": validation_data,
+            # datasets and generators shuffle themselves; Keras warns of the default each time
+            "shuffle": not (hasattr(x, "element_spec") or isinstance(x, Generator)) if shuffle is None else shuffle,
+            "sample_weight": sample_weight,
+        }
+        plan = self.plan
+        with self.distribute_strategy.scope():
+            arguments = beside_training(arguments, weighting_data, plan.weighting, plan.tasks, self._untrained())
+        self._setup.validating = validation_data is not None or validation_split > 0
+        try:
+            with (
+                readable(x, validation_data),
+                quiet_about_unknown_length(),
+                continued(self, {**arguments, **kwargs}) as resumed,
+            ):
+                return super().fit(**resumed)
+        finally:
+            self._setup.validating = None
+            self.watch_gradients(None)
+
+    def evaluate(
+        self,
+        x: Any = None,
+        y: Any = None,
+        batch_size: int | None = None,
+        verbose: Any = "auto",
+        sample_weight: Any = None,
+        **kwargs: Any,
+    ) -> Any:
+        """As in Keras; `return_dict=True` gives the logs by name. Warns of inputs and outputs that are not finite."""
+        within_fit = bool(kwargs.get("_use_cached_eval_dataset"))
+        with self._setup.evaluation():
+            if not within_fit:
+                y, sample_weight = self._checked(x, y, sample_weight)
+            with readable(x), quiet_about_unknown_length():
+                found = super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
+        if not within_fit:  # which tells once, not after every epoch
+            not_finite.tell(*self.plan.not_finite.counts())
+        return found
+
+    def predict(self, x: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
+        """As in Keras: `{task: outputs}`. Warns of outputs, and inputs in arrays, that are not finite."""
+        outputs = super().predict(x, *args, **kwargs)
+        not_finite.tell(*not_finite.counted(x, outputs))
+        return outputs
+
+    def train_on_batch(
+        self, x: Any, y: Any = None, sample_weight: Any = None, class_weight: Any = None, return_dict: bool = False
+    ) -> Any:
+        """As in Keras, with labels and sample weights by task name, checked as `fit` checks arrays."""
+        _refuse_class_weight(class_weight)
+        y, sample_weight = self._checked(x, y, sample_weight)
+        with readable():
+            return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
+
+    def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
+        """As in Keras, with labels and sample weights by task name, checked as `evaluate` checks arrays."""
+        y, sample_weight = self._checked(x, y, sample_weight)
+        with self._setup.evaluation(), readable():
+            found = super().test_on_batch(x, y, sample_weight, return_dict)
+        not_finite.tell(*self.plan.not_finite.counts())
+        return found
+
+    def _checked(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
+        """Labels and sample weights, checked and as Keras wants them."""
+        plans, untrained = self.plan.tasks, self._untrained()
+        if isinstance(x, tf.data.Dataset):
+            data_checks.check_dataset(x, plans, untrained)
+        elif y is not None:
+            data_checks.check_arrays(x, y, sample_weight, plans, untrained)
+        return data_checks.for_keras(y, sample_weight)
+
+
+def _refuse_class_weight(class_weight: Any) -> None:
+    if class_weight is not None:
+        raise ValueError(
+            message(
+                "class weights where the losses are set",
+                "pass compile(class_weight={task: {class id: weight}}) or Task(class_weight=...)",
+                class_weight=class_weight,
+            )
+        )

@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
 from mtl_keras.errors import message
 from mtl_keras.registry import PACKAGE
@@ -116,7 +117,8 @@ def checked_class_weight(task: str, class_weight: Mapping[int, float]) -> dict[i
             message(f"class weights of task {task!r} as {{class id: weight}}", "pass a dict", class_weight=class_weight)
         )
     for label, weight in class_weight.items():
-        if int(label) != label or label < 0 or not 0 <= weight < float("inf"):
+        numbers = all(isinstance(value, (int, float, np.number)) for value in (label, weight))
+        if not numbers or int(label) != label or label < 0 or not 0 <= weight < float("inf"):
             raise ValueError(
                 message(
                     f"class ids from 0 and finite weights of at least 0 for task {task!r}",

@@ -67,6 +67,16 @@ class MultiTaskModel(Surgery, RunningModel):
                 )
             )
         names = checked_names(outputs)
+        for task, output in outputs.items():
+            if not keras.utils.is_keras_tensor(output):
+                raise ValueError(
+                    message(
+                        "one Keras tensor as the output of every task",
+                        "give each tensor a task name of its own",
+                        task=task,
+                        output=type(output).__name__,
+                    )
+                )
         tasks = [Task(n) for n in names] if tasks is None else list(tasks)
         if [task.name for task in tasks] != names:
             raise ValueError(

@@ -8,6 +8,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtl_keras.errors import message
+from mtl_keras.training import label_checks
 from mtl_keras.training.task_plan import TaskPlan
 
 
@@ -82,9 +83,9 @@ def for_keras(y: Any, sample_weight: Any) -> tuple[Any, Any]:
 
 
 def check_arrays(x: Any, y: Any, sample_weight: Any, plans: list[TaskPlan], untrained: Sequence[str] = ()) -> None:
-    """Check data that is in memory: not empty, of equal lengths, images finite, labels in range."""
+    """Check data that is in memory: not empty, of equal lengths, images finite, labels and weights as they may be."""
     labels = labels_by_task(y, plans, untrained)
-    given = {name: np.asarray(w) for name, w in weights_by_task(sample_weight, plans, untrained).items()}
+    weights = weights_by_task(sample_weight, plans, untrained)
     flat = [np.asarray(part) for part in keras.tree.flatten(x)]
     length = len(flat[0])
     if length == 0:
@@ -96,33 +97,11 @@ def check_arrays(x: Any, y: Any, sample_weight: Any, plans: list[TaskPlan], untr
                 message("finite inputs", "correct or drop the example", first_bad_example=int(bad[0]), count=len(bad))
             )
     for plan in plans:
-        values = np.asarray(labels[plan.name])
-        if len(values) != length:
-            raise ValueError(
-                message(f"{length} labels for task {plan.name!r}, one per example", "check both", labels=len(values))
-            )
-        if plan.label_range is None or values.dtype.kind not in "iufb":
-            continue
-        low, high = plan.label_range
-        exists = ~(np.isnan(values) if values.dtype.kind == "f" else np.zeros(values.shape, bool))
-        exists &= values != plan.missing
-        if plan.name in given:
-            weight = given[plan.name]
-            exists &= weight.reshape(weight.shape + (1,) * (values.ndim - weight.ndim)) != 0
-        bad_values = values[exists & ((values < low) | (values > high))]
-        if bad_values.size:
-            raise ValueError(
-                message(
-                    f"labels of task {plan.name!r} from {low:g} to {high:g}, or {plan.missing:g} where missing",
-                    "correct the label, or give the head more classes",
-                    value=bad_values.flat[0].item(),
-                    count=int(bad_values.size),
-                )
-            )
+        label_checks.check_array(plan, labels[plan.name], weights.get(plan.name), length)
 
 
 def check_dataset(dataset: tf.data.Dataset, plans: list[TaskPlan], untrained: Sequence[str] = ()) -> None:
-    """Check a dataset by its element spec and length: not empty, (x, y[, sample_weight]) with keys by name."""
+    """Check a dataset by its length and element spec: not empty, (x, y[, sample_weight]), labels by name, numbers."""
     if int(dataset.cardinality()) == 0:
         raise ValueError(message("at least one batch", "check what the dataset is made from", batches=0))
     spec = dataset.element_spec
@@ -130,6 +109,8 @@ def check_dataset(dataset: tf.data.Dataset, plans: list[TaskPlan], untrained: Se
         raise ValueError(
             message("a dataset of (x, y) or (x, y, sample_weight)", "map it to tuples", element=type(spec).__name__)
         )
-    labels_by_task(spec[1], plans, untrained)
+    labels = labels_by_task(spec[1], plans, untrained)
+    for plan in plans:
+        label_checks.check_spec(plan, labels[plan.name])
     if len(spec) == 3:
         weights_by_task(spec[2], plans, untrained)

@@ -6,6 +6,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from mtl_keras.training import label_checks
 from mtl_keras.training.task_plan import TaskPlan
 
 
@@ -46,16 +47,17 @@ def task_losses(
     masks: dict[str, tf.Tensor] = {}
     weights: dict[str, tf.Tensor] = {}
     for plan in plans:
-        target = _fit_rank(_numbers(labels[plan.name]), outputs[plan.name])
+        of_task = tf.convert_to_tensor(labels[plan.name])
+        label_checks.check_spec(plan, of_task)
+        target = _fit_rank(_numbers(of_task), outputs[plan.name])
         given = sample_weights.get(plan.name)
         exists = _exists(target, plan.missing)
         if given is not None:
             given = tf.cast(given, tf.float32)
+            given = _after(label_checks.weights_in_range(plan.name, given), given)
             exists = tf.logical_and(exists, _spread(given, target) != 0.0)
         target = tf.where(exists, target, tf.cast(plan.harmless, target.dtype))
-        assertion = plan.check_range(target)
-        with tf.control_dependencies([] if assertion is None else [assertion]):
-            target = tf.identity(target)
+        target = _after(label_checks.in_range(plan, target), target)
         predicted = loss_inputs.get(plan.name, outputs[plan.name])
         values = tf.cast(plan.loss_values(target, predicted), tf.float32)
         mask = tf.cast(_per_value(exists, values), tf.float32)
@@ -69,9 +71,14 @@ def task_losses(
     return TaskLosses(tf.stack(sums), tf.stack(counts), labels_of, masks, weights)
 
 
-def _numbers(labels: Any) -> tf.Tensor:
-    """Labels as a tensor; true and false are 1 and 0."""
-    labels = tf.convert_to_tensor(labels)
+def _after(assertion: tf.Operation | None, tensor: tf.Tensor) -> tf.Tensor:
+    """The tensor, once the assertion holds."""
+    with tf.control_dependencies([] if assertion is None else [assertion]):
+        return tf.identity(tensor)
+
+
+def _numbers(labels: tf.Tensor) -> tf.Tensor:
+    """Labels of which true and false are 1 and 0."""
     return tf.cast(labels, tf.uint8) if labels.dtype == tf.bool else labels
 
 

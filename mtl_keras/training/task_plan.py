@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from mtl_keras.errors import message
 from mtl_keras.tasks import Task, checked_class_weight
-from mtl_keras.training.graph_errors import assert_in_graph
+from mtl_keras.training.known_losses import is_yes_or_no, label_shapes
 
 _NAN = float("nan")
 
@@ -26,6 +26,9 @@ class TaskPlan:
         to_target: Labels to what the loss compares with.
         missing: Label value that means "no label", beside NaN; NaN for none.
         label_range: Lowest and highest label allowed, or None.
+        class_ids: Whether labels are class ids, so whole numbers; class probabilities may stand for them.
+        label_shapes: What one example's labels may be shaped like, or None where that is up to the loss.
+        output_rank: How many axes the output has.
         divide_by_weights: Divide by the summed weights ("mean_with_sample_weight"), not by the number of labels.
         class_weight: `{class id: weight}` for the training loss, or None.
         metrics: Metrics that see every existing label with weight 1.
@@ -40,6 +43,9 @@ class TaskPlan:
     to_target: Callable[[Any], Any] = lambda labels: labels
     missing: float = _NAN
     label_range: tuple[float, float] | None = None
+    class_ids: bool = False
+    label_shapes: list[tuple[int | None, ...]] | None = None
+    output_rank: int = 2
     divide_by_weights: bool = False
     class_weight: dict[int, float] | None = None
     metrics: list[keras.metrics.Metric] = field(default_factory=list)
@@ -71,28 +77,18 @@ class TaskPlan:
         """The weight of each label's class; 1 for classes that have none, the mean for class probabilities [B, C]."""
         assert self.class_weight is not None
         assert self.label_range is not None
-        num_classes = int(self.label_range[1]) + 1
-        if labels.shape.rank > 1 and labels.shape[-1] == num_classes:
-            table = [self.class_weight.get(label, 1.0) for label in range(num_classes)]
+        if self.are_probabilities(labels):
+            table = [self.class_weight.get(label, 1.0) for label in range(int(self.label_range[1]) + 1)]
             return tf.linalg.matvec(tf.cast(labels, tf.float32), table)
         table = [self.class_weight.get(label, 1.0) for label in range(max(self.class_weight) + 1)]
         ids = tf.cast(labels, tf.int32)
         known = ids < len(table)
         return tf.where(known, tf.gather(table, tf.where(known, ids, 0)), 1.0)
 
-    def check_range(self, labels: tf.Tensor) -> tf.Operation | None:
-        """An assertion that existing labels lie in the allowed range, for the graph."""
-        if self.label_range is None:
-            return None
-        low, high = self.label_range
-        lowest, highest = tf.reduce_min(labels), tf.reduce_max(labels)
-        # of an empty batch the extremes are the dtype's own limits
-        fine = (tf.size(labels) == 0) | (
-            (lowest >= tf.cast(low, labels.dtype)) & (highest <= tf.cast(high, labels.dtype))
-        )
-        text = f"Expected labels of task {self.name!r} from {low:g} to {high:g}, or {self.missing:g} where missing."
-        do = ". Do correct the labels, or give the head more classes."
-        return assert_in_graph(fine, f"{text} Received: smallest=", lowest, ", largest=", highest, do)
+    def are_probabilities(self, labels: Any) -> bool:
+        """Whether labels have the shape of class probabilities [B, C], as those of blended examples, not of ids."""
+        shape = tf.TensorShape(labels.shape)
+        return self.label_range is not None and shape.rank == self.output_rank and shape[-1] == self.label_range[1] + 1
 
 
 def plan_task(task: Task, output: Any, loss: Any, metrics: Any, weighted_metrics: Any, class_weight: Any) -> TaskPlan:
@@ -109,9 +105,11 @@ def plan_task(task: Task, output: Any, loss: Any, metrics: Any, weighted_metrics
             )
         )
     resolved = head.loss() if automatic else _loss(task.name, loss)
+    plain = resolved.function if isinstance(resolved, _FunctionLoss) else resolved
     sparse = "sparse" in resolved.name
     if head is not None:
         plan = TaskPlan(task.name, resolved, head.kind, missing=head.missing, label_range=head.label_range)
+        plan.class_ids = head.label_range is not None and head.kind in ("classification", "ordinal")
         plan.reads_last_input = automatic and head.loss_reads == "last_input"
         if automatic:
             plan.to_target = head.loss_target
@@ -119,9 +117,13 @@ def plan_task(task: Task, output: Any, loss: Any, metrics: Any, weighted_metrics
     else:
         plan = TaskPlan(task.name, resolved, "classification" if "crossentropy" in resolved.name else "regression")
         if sparse:
-            plan.missing, plan.label_range = -1.0, (0.0, float(output.shape[-1] - 1))
+            plan.missing, plan.label_range, plan.class_ids = -1.0, (0.0, float(output.shape[-1] - 1)), True
+        elif is_yes_or_no(plain):
+            plan.label_range = 0.0, 1.0
     if not automatic:
         plan.to_target = _as_float
+        plan.label_shapes = label_shapes(plain, tuple(output.shape[1:]))
+    plan.output_rank = len(output.shape)
     plan.divide_by_weights = resolved.reduction == "mean_with_sample_weight"
     weights = class_weight if class_weight is not None else task.class_weight
     if weights is not None:
@@ -137,7 +139,7 @@ def plan_task(task: Task, output: Any, loss: Any, metrics: Any, weighted_metrics
 
 
 def _class_weight(plan: TaskPlan, class_weight: Mapping[int, float]) -> dict[int, float]:
-    if plan.kind not in ("classification", "ordinal") or plan.label_range is None:
+    if not plan.class_ids:
         raise ValueError(
             message(
                 f"class weights only for tasks with class ids as labels (task {plan.name!r} is {plan.kind})",
@@ -146,6 +148,7 @@ def _class_weight(plan: TaskPlan, class_weight: Mapping[int, float]) -> dict[int
             )
         )
     checked = checked_class_weight(plan.name, class_weight)
+    assert plan.label_range is not None
     highest = plan.label_range[1]
     if max(checked) > highest:
         raise ValueError(
@@ -212,7 +215,7 @@ def _metric(plan: TaskPlan, metric: Any, output: Any) -> keras.metrics.Metric:
 def _accuracy(plan: TaskPlan, output: Any) -> type[keras.metrics.Metric]:
     if output.shape[-1] == 1 or plan.kind == "multilabel" or "binary" in plan.loss.name:
         return keras.metrics.BinaryAccuracy
-    if plan.label_range is not None:
+    if plan.class_ids:
         return keras.metrics.SparseCategoricalAccuracy
     return keras.metrics.CategoricalAccuracy
 

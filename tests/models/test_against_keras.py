@@ -275,8 +275,8 @@ def test_labels_of_a_dataset_out_of_range_stop_training():
     with pytest.raises(ValueError, match="Expected labels") as error:
         model.fit(tiny.dataset(x, y), verbose=0)
     assert str(error.value) == (
-        "Expected labels of task 'a' from 0 to 4, or -1 where missing. Received: smallest=0, largest=5. "
-        "Do correct the labels, or give the head more classes."
+        "Expected labels of task 'a' that are whole numbers from 0 to 4, or -1 where missing. Received: value=5, "
+        "count=1. Do correct the labels, or give the head more classes."
     )
 
 

@@ -223,8 +223,8 @@ def test_labels_out_of_range_are_found_before_training():
     y["a"][3], y["a"][5] = 7, -2
     refused(
         lambda: compiled().fit(x, y, verbose=0),
-        "Expected labels of task 'a' from 0 to 4, or -1 where missing. Received: value=7, count=2. "
-        "Do correct the label, or give the head more classes.",
+        "Expected labels of task 'a' that are whole numbers from 0 to 4, or -1 where missing. Received: value=7, "
+        "count=2. Do correct the labels, or give the head more classes.",
     )
 
 
@@ -306,8 +306,8 @@ def test_single_steps_check_what_fit_checks(call):
     refused(lambda: on_batch(x, {"a": y["a"]}), MISSING_KEY)
     refused(
         lambda: on_batch(x, {**y, "a": y["a"] + 9}),
-        "Expected labels of task 'a' from 0 to 4, or -1 where missing. Received: value=12, count=8. "
-        "Do correct the label, or give the head more classes.",
+        "Expected labels of task 'a' that are whole numbers from 0 to 4, or -1 where missing. Received: value=12, "
+        "count=8. Do correct the labels, or give the head more classes.",
     )
     refused(
         lambda: on_batch(x * np.nan, y),

@@ -1,0 +1,46 @@
+"""What labels Keras' own losses take. Of anybody else's nothing is known."""
+
+from typing import Any
+
+Shape = tuple[int | None, ...]
+
+# labels that are neither class ids nor of the output's shape, or class ids under a name that does not say so
+_OTHERS = ("ctc", "circle", "categoricalgeneralizedcrossentropy")
+
+
+def keras_name(loss: Any) -> str | None:
+    """The name of one of Keras' own losses, object or function, without capitals and `_`; None for all others.
+
+    Example:
+        >>> import keras
+        >>> keras_name(keras.losses.MeanSquaredError(name="mine")), keras_name(keras.losses.get("mse"))
+        ('meansquarederror', 'meansquarederror')
+    """
+    named = loss if callable(loss) and hasattr(loss, "__name__") else type(loss)
+    is_of_keras = named.__module__.partition(".")[0] == "keras"
+    return named.__name__.replace("_", "").lower() if is_of_keras else None
+
+
+def label_shapes(loss: Any, output: Shape) -> list[Shape] | None:
+    """The shapes that one example's labels may have, given that of its output; None where nothing is known.
+
+    Keras broadcasts labels of another shape, so that every label meets every value.
+
+    Example:
+        >>> import keras
+        >>> label_shapes(keras.losses.get("sparse_categorical_crossentropy"), (5,))
+        [(), (1,)]
+        >>> label_shapes(keras.losses.MeanAbsoluteError(), (1,)), label_shapes(keras.losses.MeanAbsoluteError(), (3,))
+        ([(), (1,)], [(3,)])
+    """
+    name = keras_name(loss)
+    if name is None or name in _OTHERS or getattr(loss, "axis", -1) != -1 or not output:
+        return None
+    if name == "sparsecategoricalcrossentropy":
+        return [output[:-1], (*output[:-1], 1)]
+    return [output[:-1], output] if output[-1] == 1 else [output]
+
+
+def is_yes_or_no(loss: Any) -> bool:
+    """Whether labels are 1 and 0, or lie between."""
+    return keras_name(loss) in ("binarycrossentropy", "binaryfocalcrossentropy")

@@ -1,0 +1,196 @@
+"""Labels and sample weights that cannot be are named, alike in arrays, datasets and single batches."""
+
+import keras
+import numpy as np
+import pytest
+import tiny
+
+import mtl_keras as mtl
+
+N = 8
+NUMBERS = "Do give class ids in place of texts, as mtl.data.from_arrays does, and NaN where there is no label."
+WEIGHTS = (
+    "Expected finite sample weights of at least 0 for task 'b'. Received: {}. Do correct them; 0 leaves a label out."
+)
+IDS = (
+    "Expected labels of task 'a' that are whole numbers from 0 to 4, or -1 where missing. Received: {}. "
+    "Do correct the labels, or give the head more classes."
+)
+SHAPE = (
+    "Expected labels of task '{}' of shape {} for each example, as its loss compares them with the output. "
+    "Received: shape={}. Do reshape them, or change the loss or the output."
+)
+
+
+@pytest.fixture(scope="module")
+def plain():
+    """Outputs without heads: classes `a`, numbers `b` and `c`, yes or no `d`."""
+    model = tiny.model(four=True)
+    model.compile("sgd", loss=tiny.FOUR_LOSSES)
+    return model
+
+
+@pytest.fixture(scope="module")
+def headed():
+    """Classes `a` and three attributes `b`."""
+    x, _ = tiny.graph()
+    tasks = [mtl.Task("a", mtl.heads.Classifier(5)), mtl.Task("b", mtl.heads.MultiLabel(3))]
+    model = mtl.build(x, mtl.sharing.Hard(mtl.trunks.Conv((2,))), tasks)
+    model.compile("sgd")
+    return model
+
+
+def data(model, task=None, labels=None):
+    """Images, and labels that are right but for those of one task."""
+    x, y = tiny.arrays(N, four=True)
+    if len(model.task_names) == 2:
+        y = {"a": y["a"], "b": np.zeros((N, 3), "float32")}
+    return x, y if task is None else {**y, task: labels}
+
+
+def floats(**by_place):
+    """Zeros, but for `at_2=1.5`."""
+    values = np.zeros(N, "float32")
+    for place, value in by_place.items():
+        values[int(place.removeprefix("at_"))] = value
+    return values
+
+
+VALUES = {
+    "no class id": ("plain", "a", floats(at_2=1.5, at_5=np.nan, at_6=-1), IDS.format("value=1.5, count=1")),
+    "no class": ("headed", "a", floats(at_1=5, at_4=-0.5), IDS.format("value=5, count=2")),
+    "neither yes nor no": (
+        "plain",
+        "d",
+        floats(at_3=5, at_4=np.nan, at_5=0.5),
+        "Expected labels of task 'd' from 0 to 1, or NaN where missing. Received: value=5, count=1. "
+        "Do correct the labels: 1 is yes and 0 is no.",
+    ),
+    "neither, with a head": (
+        "headed",
+        "b",
+        floats(at_3=2)[:, None] + np.zeros((N, 3), "float32"),
+        "Expected labels of task 'b' from 0 to 1, or -1 where missing. Received: value=2, count=3. "
+        "Do correct the labels: 1 is yes and 0 is no.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", VALUES)
+def test_values_that_labels_cannot_have(case, request):
+    """Arrays are refused before training, batches of a dataset where they are seen."""
+    name, task, labels, text = VALUES[case]
+    model = request.getfixturevalue(name)
+    x, y = data(model, task, labels)
+    tiny.refused(lambda: model.fit(x, y, verbose=0), text)
+    tiny.refused(lambda: model.evaluate(tiny.dataset(x, y), verbose=0), text)
+    # a label that does not count may be anything
+    weights = {task: np.zeros(N)}
+    assert np.isfinite(model.evaluate(x, y, sample_weight=weights, verbose=0)).all()
+
+
+@pytest.mark.parametrize(("value", "received"), [(-1.5, "value=-1.5, count=1"), (np.nan, "value=nan, count=1")])
+def test_sample_weights_that_cannot_be(plain, value, received):
+    x, y = data(plain)
+    weights = {"b": floats(at_3=value)}
+    tiny.refused(lambda: plain.fit(x, y, sample_weight=weights, verbose=0), WEIGHTS.format(received))
+    tiny.refused(lambda: plain.evaluate(tiny.dataset(x, y, weights=weights), verbose=0), WEIGHTS.format(received))
+
+
+@pytest.mark.parametrize(
+    ("weights", "text"),
+    [
+        (
+            np.ones(5),
+            "Expected 8 sample weights for task 'b', one per example. Received: weights=5. Do check both.",
+        ),
+        (
+            2.0,
+            "Expected 8 sample weights for task 'b', one per example. Received: weights='one for all'. Do check both.",
+        ),
+        (["much"] * N, WEIGHTS.format("dtype='str128'")),
+    ],
+)
+def test_sample_weights_that_are_not_one_per_example(plain, weights, text):
+    x, y = data(plain)
+    tiny.refused(lambda: plain.fit(x, y, sample_weight={"b": weights}, verbose=0), text)
+
+
+@pytest.mark.parametrize(
+    ("labels", "received"),
+    [
+        (["red", "blue"] * 4, "value='red', count=8"),
+        ([1, None] * 4, "value=None, count=4"),
+        (None, "value=None, count=1"),
+        ({"x": np.zeros(N)}, "value={'x': array([0., 0., 0., 0., 0., 0., 0., 0.])}, count=1"),
+    ],
+)
+def test_labels_that_are_no_numbers(plain, labels, received):
+    x, y = data(plain, "a", labels)
+    text = f"Expected numbers as labels of task 'a'. Received: {received}. {NUMBERS}"
+    tiny.refused(lambda: plain.fit(x, y, verbose=0), text)
+    tiny.refused(lambda: plain.train_on_batch(x, y), text)
+
+
+def test_texts_in_a_dataset(plain):
+    x, y = data(plain, "a", np.array(["red", "blue"] * 4))
+    tiny.refused(
+        lambda: plain.fit(tiny.dataset(x, y), verbose=0),
+        f"Expected numbers as labels of task 'a'. Received: dtype='string'. {NUMBERS}",
+    )
+
+
+SHAPES = {
+    "a": ((N, 5), "() or (1,)"),  # one-hot, where the loss takes ids
+    "b": ((N, 3), "() or (1,)"),
+    "d": ((N, 1, 1), "() or (1,)"),
+}
+
+
+@pytest.mark.parametrize("task", SHAPES)
+def test_shapes_that_would_be_compared_with_the_wrong_outputs(plain, task):
+    shape, allowed = SHAPES[task]
+    x, y = data(plain, task, np.zeros(shape, "float32"))
+    tiny.refused(lambda: plain.fit(x, y, verbose=0), SHAPE.format(task, allowed, shape))
+    batch = (None, *shape[1:])
+    tiny.refused(lambda: plain.fit(tiny.dataset(x, y), verbose=0), SHAPE.format(task, allowed, batch))
+
+
+def test_what_labels_may_be(plain, headed):
+    """Class probabilities are no ids; ids as [B, 1] and in floats, bools, weights [B, 1] are all the same."""
+    x, y = data(headed, "a", np.full((N, 5), 0.2, "float32"))
+    headed.compile("sgd")  # else Keras would relax the shape of labels to fit both
+    assert np.isfinite(headed.evaluate(x, y, verbose=0)).all()
+    x, y = data(plain)
+    same = {**y, "a": y["a"][:, None].astype("float32"), "b": y["b"][:, None], "d": y["d"] > 0.5}
+    weights = np.linspace(0.0, 1.0, N)
+    one = plain.evaluate(x, y, sample_weight=weights, verbose=0)
+    np.testing.assert_allclose(plain.evaluate(x, same, sample_weight=weights[:, None], verbose=0), one, rtol=1e-6)
+
+
+def test_a_loss_of_ones_own_takes_labels_of_any_shape():
+    model = tiny.model()
+    model.compile("sgd", loss={"b": lambda y, p: keras.ops.sum(y, axis=-1) * p[:, 0]})
+    x, _ = tiny.arrays(N)
+    model.fit(x, {"b": np.ones((N, 3))}, verbose=0)
+
+
+@pytest.mark.parametrize("weights", [{"x": 1.0}, {0: "much"}, {1.5: 1.0}, {0: -1.0}])
+def test_class_weights_that_cannot_be(weights):
+    (label, weight), *_ = weights.items()
+    tiny.refused(
+        lambda: mtl.Task("a", class_weight=weights),
+        "Expected class ids from 0 and finite weights of at least 0 for task 'a'. "
+        f"Received: label={label!r}, weight={weight!r}. Do correct the entry.",
+    )
+
+
+@pytest.mark.parametrize("outputs", ["dict", "list"])
+def test_outputs_within_outputs(outputs):
+    x, y = tiny.graph()
+    inner = {"b": y["b"]} if outputs == "dict" else [y["b"]]
+    tiny.refused(
+        lambda: mtl.MultiTaskModel(x, {"a": y["a"], "b": inner}),
+        "Expected one Keras tensor as the output of every task. "
+        f"Received: task='b', output={outputs!r}. Do give each tensor a task name of its own.",
+    )

@@ -101,3 +101,9 @@ def test_distribution_has_its_place(path):
 @pytest.mark.parametrize("path", LIBRARY, ids=relative)
 def test_every_module_says_what_it_is(path):
     assert ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")))
+
+
+def test_no_two_test_files_have_one_name():
+    """Pytest imports them as modules without packages, and takes the second for the first."""
+    names = [path.name for path in (ROOT / "tests").rglob("*.py") if path.name != "conftest.py"]
+    assert sorted(names) == sorted(set(names))

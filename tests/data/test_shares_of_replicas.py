@@ -24,6 +24,7 @@ mtl.data.write_tfrecord(arrays, folder, shards=2)
 records = mtl.data.from_tfrecord(folder)
 print("the log begins", file=sys.stderr, flush=True)
 warnings.simplefilter("error")
+warnings.filterwarnings("ignore", ".*___pyct_anno", DeprecationWarning)  # AutoGraph's own, as in pyproject.toml
 for source in (arrays, records):
     for training in (True, False):
         batches = source.batches(12, training=training, split="train", strategy=strategy)

@@ -33,14 +33,15 @@ class EarlyStopping(keras.callbacks.EarlyStopping, _Watching):
     Args:
         monitor: `"overall"` (default: the mean over the tasks' deciding metrics, see `analysis.overall_score`), a
             task's name (its deciding metric), or a log key such as `"val_age_mae"`.
-        validated: Whether `fit` gets validation data, default True.
+        validated: Whether `fit` gets validation data, default True; with False training itself is watched.
         patience: Epochs without improvement before training stops, default 3.
         min_delta: The least change that counts, default 0.
         restore_best_weights: Whether the weights of the best epoch come back at the end, default True.
         start_from_epoch: Epochs before watching begins, default 0.
 
     Raises:
-        ValueError: Nothing of that name is logged; raised when training begins, with a list of what is.
+        ValueError: When training begins: nothing of that name is logged, or what is watched is measured on validation
+            data and `fit` has none.
 
     Example:
         >>> from mtl_keras import callbacks
@@ -48,7 +49,7 @@ class EarlyStopping(keras.callbacks.EarlyStopping, _Watching):
         'overall'
 
     With errors among the deciding metrics the first epoch is the reference of the overall score. An epoch whose value
-    is NaN is never the best. An epoch without labels of what is watched does not count.
+    is NaN is never the best. An epoch without validation or without labels of what is watched does not count.
     """
 
     def __init__(

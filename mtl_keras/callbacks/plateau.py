@@ -23,12 +23,12 @@ class ReduceOnPlateau(keras.callbacks.Callback):
         min_delta: The least change that counts, at least 0, default 0.
         cooldown: Epochs after a reduction in which nothing counts, default 0.
         lowest: Learning rate that it does not go below, default 0.
-        validated: Whether `fit` gets validation data, default True.
+        validated: Whether `fit` gets validation data, default True; with False training itself is watched.
         verbose: 1 for a line on standard error at every reduction, default 0.
 
     Raises:
-        ValueError: A number is out of range; or, when training begins, nothing of that name is logged, there is no such
-            part, or a schedule rules its learning rate.
+        ValueError: A number is out of range; or, when training begins, nothing of that name is logged, `fit` lacks the
+            validation data, there is no such part, or a schedule rules its learning rate.
 
     Example:
         >>> from mtl_keras import callbacks

@@ -22,7 +22,7 @@ class TaskEarlyStopping(keras.callbacks.Callback):
         patience: Epochs without improvement before a task stops, at least 1, default 3; one number, or `{task: number}`
             for each of them.
         min_delta: The least change of the deciding metric that counts, at least 0, default 0.
-        validated: Whether `fit` gets validation data, default True.
+        validated: Whether `fit` gets validation data, default True; with False training itself is watched.
         restore_best_weights: Whether the heads return to the weights of their tasks' best epochs, default True: when a
             task stops, and at the end of training for those that have not.
         start_from_epoch: Epochs before watching begins, default 0.
@@ -33,7 +33,8 @@ class TaskEarlyStopping(keras.callbacks.Callback):
         best: `{task: the best value so far}`.
 
     Raises:
-        ValueError: A number is out of range, or, when training begins, a task is unknown or does not train.
+        ValueError: A number is out of range, or, when training begins, a task is unknown or does not train, or `fit`
+            lacks the validation data.
 
     Example:
         >>> from mtl_keras import callbacks

@@ -142,9 +142,17 @@ def _checked_weights(task: str, weights: Any, labels: np.ndarray) -> np.ndarray:
             message(f"{len(labels)} sample weights for task {task!r}, one per example", "check both", weights=found)
         )
     _refuse(_weights(task), given[~(np.isfinite(given) & (given >= 0))], _CORRECT_WEIGHTS)
-    while given.ndim > labels.ndim:
-        given = given.mean(axis=-1)
-    return given.reshape(given.shape + (1,) * (labels.ndim - given.ndim))
+    shape = given.shape[: labels.ndim] + (1,) * (labels.ndim - given.ndim)
+    if given.size != math.prod(shape) or any(n not in (1, of) for n, of in zip(shape, labels.shape, strict=True)):
+        raise ValueError(
+            message(
+                f"one sample weight for each example or label of task {task!r}",
+                "correct the shape",
+                weights_shape=given.shape,
+                labels_shape=labels.shape,
+            )
+        )
+    return given.reshape(shape)
 
 
 def _refuse(expected: str, bad: np.ndarray, do: str) -> None:

@@ -108,6 +108,11 @@ def test_sample_weights_that_cannot_be(plain, value, received):
             2.0,
             "Expected 8 sample weights for task 'b', one per example. Received: weights='one for all'. Do check both.",
         ),
+        (
+            np.ones((N, 3)),
+            "Expected one sample weight for each example or label of task 'b'. "
+            "Received: weights_shape=(8, 3), labels_shape=(8,). Do correct the shape.",
+        ),
         (["much"] * N, WEIGHTS.format("dtype='str128'")),
     ],
 )

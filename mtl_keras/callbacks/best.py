@@ -11,6 +11,7 @@ import numpy as np
 
 from mtl_keras import distribute
 from mtl_keras.callbacks.monitor import OVERALL, Monitor
+from mtl_keras.callbacks.one_name import variables_of_one_name
 
 
 class _Watching:
@@ -126,7 +127,8 @@ class BestModel(keras.callbacks.ModelCheckpoint, _Watching):
             return
         before = self.best
         try:
-            super().on_epoch_end(epoch, _without_nan(logs, self.monitor, self.mode))
+            with variables_of_one_name():
+                super().on_epoch_end(epoch, _without_nan(logs, self.monitor, self.mode))
             if self.best != before:
                 os.replace(self.filepath, self.path)
         finally:

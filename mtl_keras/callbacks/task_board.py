@@ -117,8 +117,11 @@ class TaskBoard(WatchGradients):
             return
         if run not in self._writers:
             self._writers[run] = tf.summary.create_file_writer(str(self.log_dir / run))
-        with self._writers[run].as_default(step):
+        # TensorFlow keeps every Python number that it has made a tensor of, for good; numpy's it does not
+        with self._writers[run].as_default(np.int64(step)):
             for tag, value in values.items():
-                write = tf.summary.image if isinstance(value, np.ndarray) else tf.summary.scalar
-                write(tag, value)
+                if isinstance(value, np.ndarray):
+                    tf.summary.image(tag, value)
+                else:
+                    tf.summary.scalar(tag, np.float32(value))
         self._writers[run].flush()

@@ -6,6 +6,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -162,11 +163,21 @@ def test_the_best_model_is_kept_whole(tmp_path):
         def on_epoch_end(self, epoch, logs=None):
             seen.append(self.model.get_layer("conv").kernel.numpy())
 
-    best = mtl.callbacks.BestModel(tmp_path / "best.keras", "b")
-    fit([Scripted(val_b_mae=errors), Remember(), best], epochs=3, weighting="uncertainty")
+    def note(make, **kwargs):
+        made = make(**kwargs)
+        if seen:  # training has begun
+            names.append(made.name)
+        return made
+
+    best, names = mtl.callbacks.BestModel(tmp_path / "best.keras", "b"), []
+    with tf.variable_creator_scope(note):
+        fit([Scripted(val_b_mae=errors), Remember(), best], epochs=3, weighting="uncertainty")
     loaded = keras.models.load_model(tmp_path / "best.keras")
     np.testing.assert_array_equal(loaded.get_layer("conv").kernel.numpy(), seen[1])
     assert loaded.weighting.name == "uncertainty"
+    # for every new name of a variable TensorFlow keeps memory; Keras makes variables when it saves
+    assert len(names) > 1
+    assert len(set(names)) == 1
 
 
 def test_task_metrics_name_what_decides():
@@ -178,9 +189,18 @@ def test_task_metrics_name_what_decides():
     }
 
 
-def test_task_board_writes_what_history_has(tmp_path):
+def test_task_board_writes_what_history_has(tmp_path, monkeypatch):
     board = mtl.callbacks.TaskBoard(tmp_path, every=1)
+    write, written = tf.summary.scalar, []
+
+    def note(tag, value):
+        written.append((type(value), type(tf.summary.experimental.get_step())))
+        write(tag, value)
+
+    monkeypatch.setattr(tf.summary, "scalar", note)
     _, logs = fit([board], epochs=2)
+    # TensorFlow keeps every Python number that it makes a tensor of
+    assert set(written) == {(np.float32, np.int64)}
     for run, prefix in (("train", ""), ("validation", "val_")):
         events = EventAccumulator(str(tmp_path / run))
         events.Reload()

@@ -79,9 +79,10 @@ def in_range(plan: TaskPlan, labels: tf.Tensor) -> tf.Operation | None:
     """An assertion that labels, harmless where one is missing, may be what they are; None where anything may."""
     if plan.label_range is None:
         return None
-    low, high = (tf.cast(limit, labels.dtype) for limit in plan.label_range)
-    bad = (labels < low) | (labels > high)
-    if _are_ids(plan, labels) and labels.dtype.is_floating:
+    low, high = plan.label_range
+    dtype = labels.dtype  # of which uint8 holds no 299
+    bad = (labels < tf.cast(max(low, dtype.min), dtype)) | (labels > tf.cast(min(high, dtype.max), dtype))
+    if _are_ids(plan, labels) and dtype.is_floating:
         bad |= labels != tf.floor(labels)
     return _assert_none(bad, labels, _labels(plan, labels), _correct(plan))
 

@@ -67,6 +67,7 @@ def test_names_that_never_fire_are_errors(monitor):
 @pytest.mark.parametrize("monitor", ["a", "overall", "val_a_accuracy"])
 def test_what_is_measured_on_validation_data_needs_them(monitor, tmp_path):
     """Keras only warns after every epoch."""
+    model = compiled()
     key = {"overall": "overall"}.get(monitor, "a_accuracy")
     for callback in (
         mtl.callbacks.EarlyStopping(monitor),
@@ -75,7 +76,7 @@ def test_what_is_measured_on_validation_data_needs_them(monitor, tmp_path):
         *([mtl.callbacks.TaskEarlyStopping()] if monitor == "a" else []),
     ):
         tiny.refused(
-            lambda callback=callback: compiled().fit(*tiny.arrays(8), callbacks=[callback], verbose=0),
+            lambda callback=callback: model.fit(*tiny.arrays(8), callbacks=[callback], verbose=0),
             f"Expected validation data, on which 'val_{key}' is measured. Received: monitor={monitor!r}, "
             f"validation_data=None. Do pass fit(validation_data=...), or watch {key!r} with validated=False.",
         )
@@ -93,9 +94,9 @@ class Scripted(keras.callbacks.Callback):
             logs[key] = values[epoch]
 
 
-def fit(callbacks, epochs=6, **kwargs):
+def fit(callbacks, epochs=6, model=None, **kwargs):
     x, y = tiny.arrays(16)
-    model = compiled(**kwargs)
+    model = model or compiled(**kwargs)
     history = model.fit(x, y, validation_data=(x, y), epochs=epochs, callbacks=callbacks, verbose=0)
     return model, history.history
 
@@ -103,10 +104,10 @@ def fit(callbacks, epochs=6, **kwargs):
 def test_early_stopping_on_a_task_and_on_all():
     """Accuracy rises to its best in epoch 2 of 0..; the error of b falls on: watching b goes on to the end."""
     accuracy, error = [0.5, 0.6, 0.7, 0.6, 0.5, 0.4], [5.0, 4.0, 3.0, 2.9, 2.8, 2.7]
-    script = {"val_a_accuracy": accuracy, "val_b_mae": error}
+    script, model = {"val_a_accuracy": accuracy, "val_b_mae": error}, compiled()
     for monitor, epochs in (("a", 5), ("b", 6), ("overall", 5)):
         stop = mtl.callbacks.EarlyStopping(monitor, patience=2)
-        _, logs = fit([Scripted(**script), stop])
+        _, logs = fit([Scripted(**script), stop], model=model)
         assert len(logs["loss"]) == epochs
     # overall: (0.5 + 0)/2, (0.6 + 0.2)/2, (0.7 + 0.4)/2, (0.6 + 0.42)/2, (0.5 + 0.44)/2
     np.testing.assert_allclose(logs["val_overall"], [0.25, 0.4, 0.55, 0.51, 0.47])
@@ -132,10 +133,11 @@ def test_an_epoch_without_training_labels_does_not_count_where_training_is_watch
     """It logs 0, which would be the best error there is; an epoch sat out logs NaN, and is one without improvement."""
     x, y = tiny.arrays(16)
     model, seen = compiled(), []
-    for value, says_nothing in ((y["b"], False), (np.full(16, np.nan, "float32"), True), (np.full(16, np.inf), False)):
+    for value, says_nothing in ((0.5, False), (np.nan, True), (np.inf, False)):
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", message="Task 'b' sat out")
-            history = model.fit(tiny.dataset(x, {**y, "b": value}), validation_data=(x, y), verbose=0).history
+            data = tiny.dataset(x, {**y, "b": np.full(16, value, "float32")})
+            history = model.fit(data, validation_data=tiny.dataset(x, y), verbose=0).history
         logs = {key: values[0] for key, values in history.items()}
         for monitor, validated in (("b", False), ("b_mae", True)):
             assert Monitor(model, monitor, validated).says_nothing(logs) == says_nothing

@@ -7,45 +7,59 @@ import numpy as np
 import pytest
 import tiny
 
-METRICS = {"a": ["accuracy"], "b": ["mae"]}
 
-
-def compiled():
+@pytest.fixture(scope="module")
+def made():
+    """One model for all, traced once."""
     model = tiny.model()
-    model.compile(keras.optimizers.SGD(0.01), loss=tiny.LOSSES, metrics=METRICS)
-    return model
+    model.compile(keras.optimizers.SGD(0.01), loss=tiny.LOSSES, metrics={"a": ["accuracy"], "b": ["mae"]})
+    return model, model.get_weights()
+
+
+@pytest.fixture
+def model(made):
+    """The model as it was made."""
+    made[0].set_weights(made[1])
+    return made[0]
 
 
 class EvaluateWithin(keras.callbacks.Callback):
     """Evaluates after every step, as a curious user might."""
 
     def on_train_batch_end(self, batch, logs=None):
-        self.model.evaluate(*tiny.arrays(5, seed=1), verbose=0)
+        self.model.evaluate(tiny.dataset(*tiny.arrays(5, seed=1)), verbose=0)
 
 
-def test_evaluation_in_the_middle_of_an_epoch_leaves_the_losses_of_the_epoch():
-    x, y = tiny.arrays(32)
-    plain = compiled().fit(x, y, shuffle=False, verbose=0, batch_size=16).history
-    logs = compiled().fit(x, y, shuffle=False, verbose=0, batch_size=16, callbacks=[EvaluateWithin()]).history
+def test_evaluation_in_the_middle_of_an_epoch_leaves_the_losses_of_the_epoch(made):
+    model, start = made
+    data, logs = tiny.dataset(*tiny.arrays(32)), []
+    for callbacks in ([], [EvaluateWithin()]):
+        model.set_weights(start)
+        logs.append(model.fit(data, verbose=0, callbacks=callbacks).history)
+    plain, logs = logs
     for key in ("loss", "a_loss", "b_loss", "a_weight", "b_weight"):
         assert logs[key] == plain[key]
 
 
-def test_a_task_that_sat_out_the_whole_epoch_was_not_measured():
+def test_a_task_that_sat_out_the_whole_epoch_was_not_measured(made):
     """Its loss and metrics are NaN, where those of a task without labels are 0; the other task's are the same."""
     x, y = tiny.arrays(32)
     without, infinite = ({**y, "b": np.full(32, value, "float32")} for value in (np.nan, np.inf))
-    plain = compiled().fit(tiny.dataset(x, without), verbose=0).history
+    model, start = made
+    model.set_weights(start)
+    plain = model.fit(tiny.dataset(x, without), verbose=0).history
     assert plain["b_loss"] == plain["b_mae"] == [0.0]
-    model = compiled()
+    model.set_weights(start)
     with pytest.warns(UserWarning, match="Task 'b' sat out 2 of the steps of epoch 1"):
-        logs = model.fit(tiny.dataset(x, infinite), validation_data=(x, y), verbose=0).history
+        logs = model.fit(tiny.dataset(x, infinite), validation_data=tiny.dataset(x, y), verbose=0).history
     assert np.isnan([logs["b_loss"], logs["b_mae"]]).all()
     assert logs["b_weight"] == [0.0]
     for key in ("loss", "a_loss", "a_accuracy", "a_weight"):
         assert logs[key] == plain[key]
     assert np.isfinite([values for key, values in logs.items() if key.startswith("val_")]).all()
-    assert model.evaluate(x, infinite, return_dict=True, verbose=0)["b_loss"] == np.inf, "evaluation hides nothing"
+    assert model.evaluate(tiny.dataset(x, infinite), return_dict=True, verbose=0)["b_loss"] == np.inf, (
+        "evaluation hides nothing"
+    )
 
 
 SAID = (
@@ -61,7 +75,7 @@ def said(recwarn):
     return [text for text in texts if "not finite" in text]
 
 
-def test_what_is_not_finite_is_told_once_a_call(recwarn):
+def test_what_is_not_finite_is_told_once_a_call(model, recwarn):
     """On one device and on two replicas, one of which has a borrowed share in the last batch."""
     warnings.simplefilter("always")
     x, y = tiny.arrays(8)
@@ -70,36 +84,34 @@ def test_what_is_not_finite_is_told_once_a_call(recwarn):
     with tiny.replicas(2).scope():
         two = tiny.model()
     two.compile("sgd", loss=tiny.LOSSES)
-    one = compiled()
     for call in (
-        lambda: one.evaluate(data, verbose=0),
+        lambda: model.evaluate(data, verbose=0),
         lambda: two.evaluate(data, verbose=0),
-        lambda: one.fit(good, validation_data=data, epochs=2, verbose=0),
-        lambda: one.predict(x, verbose=0),
+        lambda: model.fit(good, validation_data=data, epochs=2, verbose=0),
+        lambda: model.predict(x, verbose=0),
     ):
         call()
         (text,) = said(recwarn)
         # whether outputs are, too, is up to TensorFlow: its fused convolutions make a 0 of NaN
         assert text.startswith(SAID.split("{}")[0] + "2 in the inputs")
-    for call in (lambda: one.evaluate(good, verbose=0), lambda: one.predict(good, verbose=0)):
+    for call in (lambda: model.evaluate(good, verbose=0), lambda: model.predict(good, verbose=0)):
         call()
         assert said(recwarn) == []
-    one.get_layer("b").set_weights([weight * np.nan for weight in one.get_layer("b").get_weights()])
-    for call in (lambda: one.test_on_batch(*tiny.arrays(8)), lambda: one.predict(good, verbose=0)):
+    model.get_layer("b").set_weights([weight * np.nan for weight in model.get_layer("b").get_weights()])
+    for call in (lambda: model.test_on_batch(*tiny.arrays(8)), lambda: model.predict(good, verbose=0)):
         call()
         assert said(recwarn) == [SAID.format("8 in the output of 'b'")]
 
 
-def test_a_whole_epoch_of_bad_images_reads_nan():
+def test_a_whole_epoch_of_bad_images_reads_nan(model):
     x, y = tiny.arrays(16)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        logs = compiled().fit(tiny.dataset(x * np.nan, y), verbose=0).history
+        logs = model.fit(tiny.dataset(x * np.nan, y), verbose=0).history
     assert np.isnan([logs[key] for key in ("loss", "a_loss", "a_accuracy", "b_loss", "b_mae")]).all()
 
 
-def test_metrics_are_those_of_the_evaluation_while_it_lasts():
-    model = compiled()
+def test_metrics_are_those_of_the_evaluation_while_it_lasts(model):
     names = [metric.name for metric in model.metrics]
     assert names == ["losses", "gradients", "evaluation", "not_finite", "accuracy", "mae"]
     seen = []
@@ -108,23 +120,25 @@ def test_metrics_are_those_of_the_evaluation_while_it_lasts():
         def on_test_end(self, logs=None):
             seen.append([metric.name for metric in self.model.metrics])
 
-    model.evaluate(*tiny.arrays(8), callbacks=[Look()], verbose=0)
+    model.evaluate(tiny.dataset(*tiny.arrays(8)), callbacks=[Look()], verbose=0)
     assert seen == [names[2:]]
     assert [metric.name for metric in model.metrics] == names
 
 
 class Knows(keras.callbacks.Callback):
-    """Keeps what a callback can know of validation when training begins."""
+    """Keeps what a callback can know of validation when training begins, and looks no further."""
 
     def on_train_begin(self, logs=None):
         self.validating = self.model.validating
+        raise StopIteration
 
 
 @pytest.mark.parametrize("given", [None, "data", "split"])
-def test_callbacks_know_whether_there_is_validation(given):
+def test_callbacks_know_whether_there_is_validation(model, given):
     x, y = tiny.arrays(8)
-    model, knows = compiled(), Knows()
+    knows = Knows()
     arguments = {None: {}, "data": {"validation_data": (x, y)}, "split": {"validation_split": 0.25}}[given]
-    model.fit(x, y, callbacks=[knows], verbose=0, epochs=1, **arguments)
+    with pytest.raises(StopIteration):
+        model.fit(x, y, callbacks=[knows], verbose=0, **arguments)
     assert knows.validating is (given is not None)
     assert model.validating is None

@@ -3,9 +3,12 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
 
 import mtl_keras as mtl
+from mtl_keras.training import label_checks
+from mtl_keras.training.task_plan import plan_task
 
 N = 8
 NUMBERS = "Do give class ids in place of texts, as mtl.data.from_arrays does, and NaN where there is no label."
@@ -43,6 +46,7 @@ def headed():
 def data(model, task=None, labels=None):
     """Images, and labels that are right but for those of one task."""
     x, y = tiny.arrays(N, four=True)
+    y["a"] = y["a"].astype("float32")  # all in one type, so that steps are traced once
     if len(model.task_names) == 2:
         y = {"a": y["a"], "b": np.zeros((N, 3), "float32")}
     return x, y if task is None else {**y, task: labels}
@@ -85,7 +89,7 @@ def test_values_that_labels_cannot_have(case, request):
     tiny.refused(lambda: model.fit(x, y, verbose=0), text)
     tiny.refused(lambda: model.evaluate(tiny.dataset(x, y), verbose=0), text)
     # a label that does not count may be anything
-    weights = {task: np.zeros(N)}
+    weights = {task: np.zeros(N, "float32")}
     assert np.isfinite(model.evaluate(x, y, sample_weight=weights, verbose=0)).all()
 
 
@@ -162,15 +166,25 @@ def test_shapes_that_would_be_compared_with_the_wrong_outputs(plain, task):
 
 
 def test_what_labels_may_be(plain, headed):
-    """Class probabilities are no ids; ids as [B, 1] and in floats, bools, weights [B, 1] are all the same."""
+    """Class probabilities are no ids; ids as [B, 1] and as whole numbers, bools, weights [B, 1] are all the same."""
     x, y = data(headed, "a", np.full((N, 5), 0.2, "float32"))
     headed.compile("sgd")  # else Keras would relax the shape of labels to fit both
     assert np.isfinite(headed.evaluate(x, y, verbose=0)).all()
     x, y = data(plain)
-    same = {**y, "a": y["a"][:, None].astype("float32"), "b": y["b"][:, None], "d": y["d"] > 0.5}
-    weights = np.linspace(0.0, 1.0, N)
+    same = {**y, "a": y["a"][:, None].astype("uint8"), "b": y["b"][:, None], "d": y["d"] > 0.5}
+    weights = np.linspace(0.0, 1.0, N, dtype="float32")
     one = plain.evaluate(x, y, sample_weight=weights, verbose=0)
     np.testing.assert_allclose(plain.evaluate(x, same, sample_weight=weights[:, None], verbose=0), one, rtol=1e-6)
+
+
+def test_class_ids_in_a_type_that_holds_not_all_of_them():
+    """299 as a byte would be 43."""
+    _, outputs = tiny.graph()
+    plan = plan_task(mtl.Task("a", mtl.heads.Classifier(300)), outputs["a"], "auto", None, None, None)
+    label_checks.in_range(plan, tf.constant([0, 250], tf.uint8))
+    label_checks.check_array(plan, np.array([0, 250], "uint8"), None, 2)
+    with pytest.raises(tf.errors.InvalidArgumentError, match="from 0 to 299"):
+        label_checks.in_range(plan, tf.constant([0, 301], tf.int16))
 
 
 def test_a_loss_of_ones_own_takes_labels_of_any_shape():

@@ -4,7 +4,6 @@ from collections.abc import Mapping
 
 import numpy as np
 
-from mtl_keras.data.examples import IndexedExamples
 from mtl_keras.data.source import Source
 from mtl_keras.errors import message
 
@@ -16,11 +15,11 @@ def baselines(source: Source, split: str = "test") -> dict[str, float]:
     median (mean absolute error, in their unit). Tasks of other kinds, and numbers with several units, are left out.
 
     Args:
-        source: A source whose labels are in memory.
+        source: Where the labels come from.
         split: Where to measure, default `"test"`.
 
     Raises:
-        ValueError: The split has no examples, or its labels are not in memory.
+        ValueError: The split has no examples.
 
     Example:
         >>> from mtl_keras import data
@@ -52,9 +51,6 @@ def references(constant: Mapping[str, float]) -> dict[str, float]:
 
 
 def _labels(source: Source, split: str) -> dict[str, np.ndarray]:
-    part = source.examples.get(split)
-    if not isinstance(part, IndexedExamples):
-        raise ValueError(
-            message("a split whose labels are in memory", f"choose one of {list(source.examples)}", split=split)
-        )
-    return part.labels
+    if split not in source.examples:
+        raise ValueError(message("a split that has examples", f"choose one of {list(source.examples)}", split=split))
+    return source.examples[split].own_labels()

@@ -81,7 +81,7 @@ class FileExamples(IndexedExamples):
         input_name: str,
         skip_bad: bool = False,
     ):
-        super().__init__(labels, len(which))
+        super().__init__(labels)
         self._files, self._input_name, self._skip_bad = files, input_name, skip_bad
         with tf.device("CPU:0"):
             self._which = tf.constant(which, tf.int64)
@@ -89,26 +89,25 @@ class FileExamples(IndexedExamples):
     def inputs(self, index: tf.Tensor) -> Example:
         return {self._input_name: self._files.read(tf.gather(self._which, index))}
 
-    def ordered(self, keys: tf.data.Dataset, shuffle: bool) -> tf.data.Dataset:
+    def stored(self, key: tf.Tensor, shuffle: bool) -> tf.data.Dataset:
         if not self._skip_bad:
-            return super().ordered(keys, shuffle)
+            return super().stored(key, shuffle)
 
-        def one_or_nothing(seed: tf.Tensor, index: tf.Tensor) -> tf.data.Dataset:
-            one = tf.data.Dataset.from_tensors((seed, index))
-            return one.map(self._example).ignore_errors().concatenate(one.map(self._left_out)).take(1)
+        def one_or_nothing(number: tf.Tensor) -> tf.data.Dataset:
+            one = tf.data.Dataset.from_tensors(number)
+            read = one.map(lambda number: (number, self.inputs(number))).ignore_errors()
+            return read.concatenate(one.map(self._left_out)).take(1)
 
-        indices = self._indices(keys, shuffle)
-        return indices.interleave(one_or_nothing, _AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+        numbers = tf.data.Dataset.from_tensor_slices(self.order(key, shuffle))
+        return numbers.interleave(one_or_nothing, _AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
-    def _left_out(self, seed: tf.Tensor, index: tf.Tensor) -> tuple[tf.Tensor, Example]:
+    def _left_out(self, number: tf.Tensor) -> tuple[tf.Tensor, Example]:
         """What stands for an example whose file cannot be read: one without labels, so that nothing is learnt."""
-        path = self._files.path(tf.gather(self._which, index))
+        path = self._files.path(tf.gather(self._which, number))
         told = tf.print("Left out, as it can no longer be read:", path, output_stream=sys.stderr)
         with tf.control_dependencies([told]):
             image = tf.zeros(self._files.decoder.format.shape, tf.uint8)
-        labels = {task: tf.gather(values, index) for task, values in self._label_tensors.items()}
-        missing = {task: tf.fill(tf.shape(v), _missing(v.dtype)) for task, v in labels.items()}
-        return seed, {self._input_name: image, **missing}
+        return tf.constant(self.size, tf.int64), {self._input_name: image}
 
     def explain(self, error: str) -> str | None:
         found = self._files.why_not(error)
@@ -132,7 +131,7 @@ class StoredExamples(IndexedExamples):
     takes_batches = True
 
     def __init__(self, store: PixelStore, which: np.ndarray, labels: Mapping[str, np.ndarray], input_name: str):
-        super().__init__(labels, len(which))
+        super().__init__(labels)
         self._read, self._input_name = store.reader(), input_name
         with tf.device("CPU:0"):
             self._which = tf.constant(which, tf.int64)
@@ -154,10 +153,6 @@ def read_headers(
         except UnreadableImage as error:
             found.append(error.expected)
     return found
-
-
-def _missing(dtype: tf.DType) -> tf.Tensor:
-    return tf.constant(float("nan") if dtype.is_floating else -1, dtype)
 
 
 def decode_all(files: ImageFiles, store: PixelStore | None = None, progress: Progress | None = None) -> dict[int, str]:

@@ -1,20 +1,25 @@
 """Several data sets, each with its own tasks, as one source."""
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from mtl_keras.data.augment import Augmentation
-from mtl_keras.data.examples import Example, Examples
-from mtl_keras.data.kinds import LabelKind, NumberKind, Tally
+from mtl_keras.data.examples import Example, Examples, with_none
+from mtl_keras.data.kinds import LabelKind, NumberKind
 from mtl_keras.data.order import EPOCHS, permutation
 from mtl_keras.data.shares import Shares, whole_counts
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import NAMES
 from mtl_keras.data.stages import Augment
 from mtl_keras.errors import message
+
+# more passes over one part than an epoch has
+_TIMES = 2**20
 
 
 def mix(
@@ -82,9 +87,8 @@ def mix(
     for split in NAMES:
         parts = {name: source.examples[split] for name, source in sources.items() if split in source.examples}
         if parts:
-            tasks = [list(sources[name].kinds) for name in parts]
             shares = counts if split == "train" else None
-            examples[split] = MixedExamples(list(parts.values()), tasks, kinds, shares)
+            examples[split] = MixedExamples(list(parts.values()), kinds, shares)
     about = {name: source.about for name, source in sources.items()}
     return MixedSource(examples, kinds, first.inputs, first.before, seed, about)
 
@@ -118,7 +122,6 @@ class MixedExamples(Examples):
 
     Args:
         parts: The data sets' examples.
-        tasks: The tasks that each of them has.
         kinds: `{task: kind}` of all.
         counts: How many examples of an epoch come from each part, int64 [epochs, S]; the last row is for ever. None for
             splits that are not trained on: they are read one part after the other.
@@ -128,14 +131,16 @@ class MixedExamples(Examples):
     def __init__(
         self,
         parts: Sequence[Examples],
-        tasks: Sequence[Sequence[str]],
         kinds: Mapping[str, LabelKind],
         counts: np.ndarray | None,
         by_batch: int | None = None,
     ):
-        self.parts, self.tasks, self.kinds = list(parts), [list(names) for names in tasks], dict(kinds)
-        self.size = sum(part.size for part in parts)
+        self.parts, self.kinds = list(parts), dict(kinds)
         self.counts, self.by_batch = counts, by_batch
+        # the parts' labels one below the other: that is all it takes to know which are missing
+        self._first = [0, *accumulate(part.rows for part in parts)]
+        rows = [{task: with_none(labels) for task, labels in part.labels.items()} for part in parts]
+        super().__init__(self._joined(rows), sum(part.size for part in parts))
 
     def length(self, shuffle: bool) -> int:
         if not shuffle or self.counts is None:
@@ -156,37 +161,41 @@ class MixedExamples(Examples):
                 )
             )
         rows = [whole_counts(row / row.sum(), steps) for row in self.counts]
-        return MixedExamples(self.parts, self.tasks, self.kinds, np.stack(rows), batch_size)
+        return MixedExamples(self.parts, self.kinds, np.stack(rows), batch_size)
 
-    def ordered(self, keys: tf.data.Dataset, shuffle: bool) -> tf.data.Dataset:
+    def stored(self, key: tf.Tensor, shuffle: bool) -> tf.data.Dataset:
         if shuffle and self.counts is not None:
-            return keys.flat_map(lambda key: self._mixed(key, None))
-        together = None
-        for index, part in enumerate(self.parts):
-            examples = self._completed(part.ordered(keys, shuffle), index, None)
-            together = examples if together is None else together.concatenate(examples)
-        return together
+            return self._mixed(key, None)
+        parts = [self._pass(index, key, shuffle, None) for index in range(len(self.parts))]
+        return reduce(tf.data.Dataset.concatenate, parts)
 
-    def batched(
-        self, keys: tf.data.Dataset, shuffle: bool, batch_size: int, drop_remainder: bool = False
-    ) -> tf.data.Dataset:
+    def in_batches(self, key: tf.Tensor, shuffle: bool, batch_size: int, drop_remainder: bool) -> tf.data.Dataset:
         if shuffle and self.by_batch is not None:
-            return keys.flat_map(lambda key: self._mixed(key, batch_size))
-        return super().batched(keys, shuffle, batch_size, drop_remainder)
+            return self._mixed(key, batch_size)
+        return super().in_batches(key, shuffle, batch_size, drop_remainder)
+
+    def read(self, number: tf.Tensor, stored: Example) -> Example:
+        return stored
+
+    def labels_of(self, number: tf.Tensor) -> Example:
+        return super().labels_of(number % self._first[-1])
 
     def explain(self, error: str) -> str | None:
         explanations = (part.explain(error) for part in self.parts)
         return next((text for text in explanations if text is not None), None)
 
-    def tally(self, kinds: Mapping[str, LabelKind]) -> dict[str, Tally]:
-        found: dict[str, Tally] = {}
-        for part, tasks in zip(self.parts, self.tasks, strict=True):
-            there = part.tally({task: kinds[task] for task in tasks})
-            for task, kind in kinds.items():
-                nothing = kind.tally(_missing(kind, [1]))
-                counted = there.get(task, Tally(part.size, 0, nothing.values))
-                found[task] = found[task] + counted if task in found else counted
-        return found
+    def own_labels(self) -> dict[str, np.ndarray]:
+        return self._joined([part.own_labels() for part in self.parts])
+
+    def _joined(self, labels: Sequence[Mapping[str, np.ndarray]]) -> dict[str, np.ndarray]:
+        """The labels of all parts one below the other; tasks that a part does not have are missing there."""
+        counts = [len(next(iter(part.values()))) for part in labels]
+        return {
+            task: np.concatenate(
+                [part.get(task, _missing(kind, count)) for part, count in zip(labels, counts, strict=True)]
+            )
+            for task, kind in self.kinds.items()
+        }
 
     def _mixed(self, key: tf.Tensor, batch_size: int | None) -> tf.data.Dataset:
         """One epoch, example by example or batch by batch."""
@@ -203,33 +212,45 @@ class MixedExamples(Examples):
         """Pass after pass over one part, each in its own order."""
         part = self.parts[index]
         needed = int(self.counts[:, index].max()) * (batch_size or 1)  # type: ignore[index]
-        passes = -(-needed // part.size) + 1
+        passes = -(-needed // part.length(shuffle=True)) + 1
         # a seed of the part's own, so that two parts of equal size are not in the same order
         seed = (key // EPOCHS * 1_000_003 + index + 1) % 2**31
-        first = epoch * passes
-        keys = tf.data.Dataset.range(passes).map(lambda number: seed * EPOCHS + (first + number) % EPOCHS)
+
+        def one_pass(number: tf.Tensor) -> tf.data.Dataset:
+            own_key = seed * EPOCHS + (epoch * passes + number) % EPOCHS
+            return self._pass(index, own_key, True, batch_size, number)
+
+        return tf.data.Dataset.range(passes).flat_map(one_pass)
+
+    def _pass(
+        self, index: int, key: tf.Tensor, shuffle: bool, batch_size: int | None, times: tf.Tensor | int = 0
+    ) -> tf.data.Dataset:
+        """One pass over one part: `(number, inputs)`.
+
+        Args:
+            index: Of the part.
+            key: See `stored`.
+            shuffle: See `stored`.
+            batch_size: See `_mixed`.
+            times: How many passes of this epoch went before. An example that comes again has another number, of the
+                same labels, so that it is not augmented as it was before.
+        """
+        part, rows = self.parts[index], self._first[-1]
+
+        def renumber(number: tf.Tensor) -> tf.Tensor:
+            # a part may be a mixture too, in which examples come again
+            again = tf.cast(times, tf.int64) + _TIMES * (number // part.rows)
+            return self._first[index] + number % part.rows + again * rows
+
         if batch_size is None:
-            return self._completed(part.ordered(keys, shuffle=True), index, None)
-        return self._completed(part.batched(keys, True, batch_size, drop_remainder=True), index, batch_size)
-
-    def _completed(self, examples: tf.data.Dataset, index: int, batch_size: int | None) -> tf.data.Dataset:
-        """Examples with the labels of all tasks; those of other parts are missing."""
-        outer = [] if batch_size is None else [batch_size]
-        missing = {
-            task: tf.constant(_missing(kind, outer))
-            for task, kind in self.kinds.items()
-            if task not in self.tasks[index]
-        }
-
-        def complete(seed: tf.Tensor, example: Example) -> tuple[tf.Tensor, Example]:
-            return seed, {**example, **missing}
-
-        return examples.map(complete)
+            return part.one_by_one(key, shuffle, renumber)
+        batches = part.in_batches(key, shuffle, batch_size, drop_remainder=True)
+        return batches.map(lambda number, stored: (renumber(number), part.read(number, stored)))
 
 
-def _missing(kind: LabelKind, outer: Sequence[int]) -> np.ndarray:
-    """Missing labels, [*outer, *shape of a label]."""
-    return np.full((*outer, *kind.spec.shape), kind.missing).astype(kind.spec.dtype.as_numpy_dtype)
+def _missing(kind: LabelKind, count: int) -> np.ndarray:
+    """Missing labels, [count, *shape of a label]."""
+    return np.full((count, *kind.spec.shape), kind.missing).astype(kind.spec.dtype.as_numpy_dtype)
 
 
 def _merged(sources: Mapping[str, Source]) -> dict[str, LabelKind]:

@@ -9,6 +9,7 @@ import tensorflow as tf
 from mtl_keras.data.augment import Augmentation, Chain
 from mtl_keras.data.examples import Example, Examples
 from mtl_keras.data.kinds import LabelKind
+from mtl_keras.data.order import example_seed
 from mtl_keras.errors import message
 
 
@@ -96,24 +97,24 @@ class Batching:
         size = examples.length(self.training)
         drops = self._drops(size)
         augment: Any = self.augment if self.training else None
-        batches = examples.batched(keys, self.training, self.batch_size, drops)
+        # where every batch is full, dropping what is left says so: shapes are static
+        batches = examples.batched(keys, self.training, self.batch_size, drops or size % self.batch_size == 0)
         classes = {task: kind.num_classes for task, kind in kinds.items() if kind.num_classes is not None}
         pads = self.replicas > 1 and not drops
-        # static shapes where every batch is full
-        static = self.batch_size if drops or pads or size % self.batch_size == 0 else None
 
-        def finish(seeds: tf.Tensor, batch: Example) -> tuple[Any, dict[str, tf.Tensor], dict[str, tf.Tensor]]:
-            inputs = {name: values for name, values in batch.items() if name not in kinds}
-            completed = {task: kind.complete(batch[task]) for task, kind in kinds.items()}
+        # all of it in one function, as each costs something for every batch
+        def finish(key: tf.Tensor, batch: tuple[tf.Tensor, Any]) -> tuple[Any, Example, Example]:
+            number, stored = batch
+            inputs = examples.read(number, stored)
+            found = examples.labels_of(number)
+            completed = {task: kind.complete(found[task]) for task, kind in kinds.items()}
             labels = {task: values for task, (values, _) in completed.items()}
             weights = {task: weight for task, (_, weight) in completed.items()}
             if augment is not None:
-                inputs, labels, weights = augment(seeds, inputs, labels, weights, classes)
+                inputs, labels, weights = augment(example_seed(key, number), inputs, labels, weights, classes)
             made = ({name: _scaled(values, scales.get(name)) for name, values in inputs.items()}, labels, weights)
             if pads:
                 made = tf.nest.map_structure(lambda t: _padded(t, self.batch_size), made)
-            if static is not None:
-                made = tf.nest.map_structure(lambda t: tf.ensure_shape(t, (static, *t.shape[1:])), made)
             x, y, w = made
             return (next(iter(x.values())) if len(x) == 1 else x), y, w
 
@@ -133,7 +134,8 @@ def _scaled(values: tf.Tensor, scale: tuple[float, float] | None) -> tf.Tensor:
 def _padded(values: tf.Tensor, size: int) -> tf.Tensor:
     """A batch filled up with zeros; zeros as weights mean that the examples do not count."""
     missing = size - tf.shape(values)[0]
-    return tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
+    padded = tf.pad(values, [[0, missing]] + [[0, 0]] * (values.shape.rank - 1))
+    return tf.ensure_shape(padded, (size, *values.shape[1:]))
 
 
 def _options() -> tf.data.Options:

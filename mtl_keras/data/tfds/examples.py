@@ -6,8 +6,6 @@ import numpy as np
 import tensorflow as tf
 
 from mtl_keras.data.examples import Example, Examples
-from mtl_keras.data.kinds import LabelKind, Tally
-from mtl_keras.data.order import example_seed
 
 
 class TfdsExamples(Examples):
@@ -20,7 +18,6 @@ class TfdsExamples(Examples):
         stored: The inputs as they are stored, one example each, always in the same order.
         decode: From what is stored, and the example's number, to the inputs.
         labels: `{task: labels [N, ...]}`, with the kind's missing value.
-        size: N.
         shuffle_buffer: How many examples are mixed at a time.
     """
 
@@ -29,28 +26,20 @@ class TfdsExamples(Examples):
         stored: tf.data.Dataset,
         decode: Callable[[Example, tf.Tensor], Example],
         labels: Mapping[str, np.ndarray],
-        size: int,
         shuffle_buffer: int,
     ):
-        self.size, self.decode, self.shuffle_buffer = size, decode, shuffle_buffer
-        self._stored = stored.enumerate()
-        self._values = dict(labels)
-        with tf.device("CPU:0"):
-            self._labels = {task: tf.constant(values) for task, values in labels.items()}
+        super().__init__(labels)
+        self.decode, self.shuffle_buffer = decode, shuffle_buffer
+        self._dataset = stored.enumerate()
 
-    def ordered(self, keys: tf.data.Dataset, shuffle: bool) -> tf.data.Dataset:
-        def one_pass(key: tf.Tensor) -> tf.data.Dataset:
-            stored = self._stored
-            if shuffle and self.size > 1:
-                buffer = min(self.shuffle_buffer, self.size)
-                stored = stored.shuffle(buffer, seed=key, reshuffle_each_iteration=False)
-            return stored.map(lambda number, values: (example_seed(key, number), number, values))
+    def stored(self, key: tf.Tensor, shuffle: bool) -> tf.data.Dataset:
+        stored = self._dataset
+        if shuffle and self.size > 1:
+            buffer = min(self.shuffle_buffer, self.size)
+            stored = stored.shuffle(buffer, seed=key, reshuffle_each_iteration=False)
+        return stored.map(
+            lambda number, values: (number, self.decode(values, number)), num_parallel_calls=tf.data.AUTOTUNE
+        )
 
-        return keys.flat_map(one_pass).map(self._example, num_parallel_calls=tf.data.AUTOTUNE)
-
-    def tally(self, kinds: Mapping[str, LabelKind]) -> dict[str, Tally]:
-        return {task: kind.tally(self._values[task]) for task, kind in kinds.items()}
-
-    def _example(self, seed: tf.Tensor, number: tf.Tensor, stored: Example) -> tuple[tf.Tensor, Example]:
-        labels = {task: tf.gather(values, number) for task, values in self._labels.items()}
-        return seed, {**self.decode(stored, number), **labels}
+    def read(self, number: tf.Tensor, stored: Example) -> Example:
+        return stored

@@ -81,7 +81,6 @@ def from_tfds(
             _stored(builder, part, read),
             _decoder(read, looked[split][1]),
             encoded[split],
-            len(next(iter(encoded[split].values()))),
             shuffle_buffer,
         )
         for split, part in parts.items()

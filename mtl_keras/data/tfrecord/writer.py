@@ -20,6 +20,7 @@ from mtl_keras.errors import message
 IMAGES = ("png", "raw")
 # shards of about this size are read in parallel without many small reads
 _SHARD_BYTES = 100 * 2**20
+_AT_ONCE = 32
 
 
 def write_tfrecord(
@@ -120,7 +121,9 @@ def _write_split(
 
 
 def _records(examples: Examples, inputs: Mapping[str, Writable], kinds: Mapping[str, LabelKind]) -> Iterator[bytes]:
-    for _, example in examples.ordered(fixed_key(), shuffle=False).prefetch(64):
+    batches = examples.batched(fixed_key(), shuffle=False, batch_size=_AT_ONCE)
+    whole = batches.map(lambda key, batch: examples.whole(*batch), num_parallel_calls=tf.data.AUTOTUNE)
+    for example in whole.unbatch().prefetch(_AT_ONCE):
         values = {name: value.numpy() for name, value in example.items()}
         features = {name: way.write(values[name]) for name, way in inputs.items()}
         features |= {task: _label(values[task], kind) for task, kind in kinds.items()}

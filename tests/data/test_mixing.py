@@ -182,6 +182,24 @@ def trunk():
     return Dense()
 
 
+def test_mixtures_are_parts_too_and_what_comes_again_is_augmented_in_another_way():
+    few = mix({"a": source(0, 6, left=np.arange(6) % 3), "b": source(1000, 4, right=np.arange(4) % 2)}, epoch_size=40)
+    mixed = mix({"few": few, "many": source(2000, 30, left=np.arange(30) % 3)}, by="uniform", epoch_size=120)
+
+    def note(seeds, x, y, w, classes):
+        return {"number": tf.concat([x["number"], tf.cast(seeds, tf.float32)], axis=1)}, y, w
+
+    seen = set()
+    for x, y, w in mixed.batches(10, training=True, augment=note):
+        for (number, *seed), left, right, has in zip(x.numpy(), y["left"], y["right"], w["left"], strict=True):
+            seen.add((number, *seed))
+            assert float(has) == (number // 1000 != 1)
+            assert int(left) == (number % 1000 % 3 if has else 0)
+            assert int(right) == (0 if has else number % 1000 % 2)
+    assert len(seen) == 120
+    assert len({number for number, *_ in seen}) == 40
+
+
 def test_tasks_of_the_same_name_are_one_or_an_error():
     one, two = source(0, 30, age=np.arange(30) * 1.0), source(100, 10, age=np.arange(10) + 100.0)
     kind = mix({"one": one, "two": two}).kinds["age"]

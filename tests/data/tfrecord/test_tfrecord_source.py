@@ -11,6 +11,7 @@ from record_files import example, jpeg, numbered, write
 
 import mtl_keras as mtl
 from mtl_keras.data import Column, Splits, tfrecord
+from mtl_keras.data.baselines import baselines
 from mtl_keras.training.graph_errors import readable
 
 X = {"x": tf.io.FixedLenFeature([2], tf.float32)}
@@ -53,6 +54,9 @@ def test_every_record_once_with_its_labels(folder):
     assert sorted(seen) == list(range(100))
     assert numbers_of(source.batches(7, split="val")) == sorted(numbers_of(source.batches(7, split="val")))
     assert source.about["records"] == source.about["used"] == 100
+    # of the test split alone, though the labels of all records lie beside them
+    train, test = (2 - np.array(numbers_of(source.batches(7, split=split))) % 3 for split in ("train", "test"))
+    assert baselines(source)["colour"] == (test == np.bincount(train).argmax()).mean()
 
 
 def test_order_follows_from_seed_and_epoch(folder):

@@ -138,7 +138,7 @@ class MixedExamples(Examples):
         self.parts, self.kinds = list(parts), dict(kinds)
         self.counts, self.by_batch = counts, by_batch
         # the parts' labels one below the other: that is all it takes to know which are missing
-        self._first = [0, *accumulate(part.rows for part in parts)]
+        self._first = list(accumulate((part.rows for part in parts), initial=0))
         rows = [{task: with_none(labels) for task, labels in part.labels.items()} for part in parts]
         super().__init__(self._joined(rows), sum(part.size for part in parts))
 
@@ -178,7 +178,7 @@ class MixedExamples(Examples):
         return stored
 
     def labels_of(self, number: tf.Tensor) -> Example:
-        return super().labels_of(number % self._first[-1])
+        return super().labels_of(number % self.rows)
 
     def explain(self, error: str) -> str | None:
         explanations = (part.explain(error) for part in self.parts)
@@ -235,7 +235,7 @@ class MixedExamples(Examples):
             times: How many passes of this epoch went before. An example that comes again has another number, of the
                 same labels, so that it is not augmented as it was before.
         """
-        part, rows = self.parts[index], self._first[-1]
+        part, rows = self.parts[index], self.rows
 
         def renumber(number: tf.Tensor) -> tf.Tensor:
             # a part may be a mixture too, in which examples come again

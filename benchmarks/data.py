@@ -29,6 +29,11 @@ from pipelines.clothing.files import write_files
 
 BATCH, SIDE, BUFFER = 64, 128, 4096
 OURS = "mtl_keras"
+# tf.image.resize(images, size) in keras 3.15.1; tests/benchmarks holds that it is so
+NOT_THE_SAME = (
+    "Keras' utility does not antialias when it makes photos smaller: it does less, and small things flicker. "
+    "The other two do."
+)
 STEPS = [augment.Flip(), augment.Shift(), augment.Zoom(), augment.Colour()]
 
 
@@ -62,7 +67,7 @@ def photos(folder: Path, options: argparse.Namespace) -> str:
     }
     return report(
         f"{options.photos:,} JPEG photos of about 500x400 pixels: decode, resize to {SIDE}x{SIDE}, flip and recolour "
-        f"at random, batch.",
+        f"at random, batch. {NOT_THE_SAME}",
         measure(ways, options.rounds),
         options.photos // BATCH * BATCH,
     )

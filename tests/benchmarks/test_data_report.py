@@ -1,5 +1,6 @@
 """The comparison of ways to read data: what is compared gives the same examples, and ratios are those of rounds."""
 
+import keras
 import numpy as np
 from PIL import Image
 
@@ -31,3 +32,16 @@ def test_records_by_hand_and_ours_give_the_same_examples(tmp_path):
         assert set(labels.numpy()) == {0, 1}
         # one grey level of rounding
         assert all(min(abs(float(np.mean(x)) - mean) for mean in everything) < 0.004 for x in images)
+
+
+def test_keras_utility_does_not_antialias(tmp_path):
+    """As the table says: between the pixels that it looks at, anything may be."""
+    stripes = np.tile(np.array([0, 255, 255, 0], np.uint8), (64, 16))
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.fromarray(stripes).save(tmp_path / name / "1.png")
+    ((images, _),) = keras.utils.image_dataset_from_directory(tmp_path, image_size=(16, 16), verbose=False)
+    assert np.unique(images).tolist() == [255.0]
+    source = data.mtl.data.from_directory(tmp_path, image_size=16, splits=data.mtl.data.Splits(0, 0))
+    ((ours, *_),) = source.batches(2, split="train")
+    assert float(np.max(ours)) < 0.7

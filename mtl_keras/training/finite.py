@@ -10,7 +10,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mtl_keras.gradients import replicas
+from mtl_keras.gradients import groups, replicas
 from mtl_keras.gradients.gramian import Row
 from mtl_keras.training import not_finite
 from mtl_keras.training.measure import Measured
@@ -21,16 +21,13 @@ Pairs = list[tuple[Any, keras.Variable]]
 
 def overflowed(rows_of_tasks: list[list[Row]]) -> tf.Tensor:
     """Which tasks have a gradient that is not finite, on any replica, bool [K]; given lists of K rows."""
-    flags = [_any_not_finite(rows) for rows in zip(*rows_of_tasks, strict=True)]
-    return replicas.total([tf.cast(tf.stack(flags), tf.float32)])[0] > 0.0
+    whole = [[piece for row in rows for piece in row] for rows in zip(*rows_of_tasks, strict=True)]
+    return replicas.total([tf.cast(_not_finite(whole), tf.float32)])[0] > 0.0
 
 
 def only(trained: tf.Tensor, rows: list[Row]) -> list[Row]:
     """The rows of the tasks that train, and zeros in the place of all others, whatever these are."""
-    return [
-        [None if g is None else tf.math.multiply_no_nan(g, tf.cast(trained[k], g.dtype)) for g in row]
-        for k, row in enumerate(rows)
-    ]
+    return groups.changed(rows, lambda group: tf.math.multiply_no_nan(group.stacked, group.of_rows(trained)))
 
 
 def skips_whole_steps(optimizer: Any) -> bool:
@@ -53,19 +50,23 @@ def stopped(optimizer: Any, pairs: Pairs, measured: Measured) -> tuple[Pairs, Me
         The pairs, the losses without the tasks that sit out, and whether the step is stopped, bool, alike everywhere.
     """
     skips = skips_whole_steps(optimizer)
-    bad = tf.cast(_any_not_finite([[gradient for gradient, _ in pairs]]), tf.float32)
-    stop = measured.nobody | (replicas.total([bad])[0] > 0.0)
+    values = [g.values if isinstance(g, tf.IndexedSlices) else g for g, _ in pairs]
+    bad = tf.cast(_not_finite([values]), tf.float32)
+    stop = measured.nobody | (replicas.total([bad])[0][0] > 0.0)
     poison, go_on = tf.where(stop, float("nan"), 0.0), tf.cast(~stop, tf.float32)
 
-    def change(gradient: Any) -> Any:
-        if isinstance(gradient, tf.IndexedSlices):
-            return tf.IndexedSlices(change(gradient.values), gradient.indices, gradient.dense_shape)
+    def change(group: groups.Group) -> tf.Tensor:
         if skips:
-            return gradient + tf.cast(poison, gradient.dtype)
-        return tf.math.multiply_no_nan(gradient, tf.cast(go_on, gradient.dtype))
+            return group.stacked + tf.cast(poison, group.stacked.dtype)
+        return tf.math.multiply_no_nan(group.stacked, tf.cast(go_on, group.stacked.dtype))
 
+    (values,) = groups.changed([values], change)
+    changed = [
+        (tf.IndexedSlices(value, g.indices, g.dense_shape) if isinstance(g, tf.IndexedSlices) else value, variable)
+        for value, (g, variable) in zip(values, pairs, strict=True)
+    ]
     all_of_them = tf.fill(tf.shape(measured.present), stop)
-    return [(change(gradient), variable) for gradient, variable in pairs], measured.without(all_of_them, skips), stop
+    return changed, measured.without(all_of_them, skips), stop
 
 
 def lower_loss_scale(optimizer: Any, when: tf.Tensor) -> None:
@@ -125,8 +126,13 @@ class SatOut(keras.callbacks.Callback):
         return skips_whole_steps(optimizer) and float(keras.ops.convert_to_numpy(optimizer.dynamic_scale)) >= 1.0
 
 
-def _any_not_finite(rows: Any) -> tf.Tensor:
-    pieces = [piece for row in rows for piece in row if piece is not None]
-    pieces = [piece.values if isinstance(piece, tf.IndexedSlices) else piece for piece in pieces]
-    flags = [tf.reduce_any(~tf.math.is_finite(piece)) for piece in pieces]
-    return tf.reduce_any(tf.stack(flags)) if flags else tf.constant(False)
+def _not_finite(rows: list[Row]) -> tf.Tensor:
+    """Which rows hold a number that is not finite, bool [len(rows)]."""
+    flags, of_row = [], []
+    for group in groups.groups(rows):
+        axes = list(range(1, group.stacked.shape.rank))
+        flags.append(tf.reduce_any(~tf.math.is_finite(group.stacked), axes))
+        of_row += [row for row, _ in group.places]
+    if not flags:
+        return tf.zeros([len(rows)], tf.bool)
+    return tf.math.unsorted_segment_max(tf.cast(tf.concat(flags, 0), tf.int32), of_row, len(rows)) > 0

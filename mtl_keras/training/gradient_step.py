@@ -14,7 +14,7 @@ import keras
 import tensorflow as tf
 
 from mtl_keras.gradients import gramian as gram
-from mtl_keras.gradients import replicas
+from mtl_keras.gradients import groups, replicas
 from mtl_keras.training import finite
 from mtl_keras.training.measure import Measured
 from mtl_keras.training.split_pass import SplitPass
@@ -50,9 +50,9 @@ def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_wei
         weights = tf.ones_like(measured.losses) if factors is None else factors
     in_training = weights if plan.head_gradients == "weighted" else factors
     pairs += zip(shared, plan.shared_variables, strict=True)
-    for k, (name, gradients) in enumerate(zip(plan.names, in_heads, strict=True)):
-        if in_training is not None:
-            gradients = [times(in_training[k], gradient) for gradient in gradients]
+    if in_training is not None:
+        in_heads = each(in_training, in_heads)
+    for name, gradients in zip(plan.names, in_heads, strict=True):
         pairs += zip(gradients, plan.task_variables[name], strict=True)
     if model.losses:
         # regularization moves the variables of outputs that are not trained, too
@@ -156,11 +156,8 @@ def weights_from(
 
 def _portioned(portions: list[tf.Tensor], halves: Any) -> list[gram.Row]:
     """Gradients of the whole batch from those of its halves: means weighted by the halves' label counts."""
-    rows = []
-    for k, (first, second) in enumerate(zip(*halves, strict=True)):
-        pieces = zip(first, second, strict=True)
-        rows.append([plus(times(portions[0][k], a), times(portions[1][k], b)) for a, b in pieces])
-    return rows
+    first, second = (each(portion, rows) for portion, rows in zip(portions, halves, strict=True))
+    return [[plus(a, b) for a, b in zip(*pieces, strict=True)] for pieces in zip(first, second, strict=True)]
 
 
 def everywhere(row: gram.Row, variables: list[keras.Variable]) -> gram.Row:
@@ -180,8 +177,9 @@ def weighted(weights: tf.Tensor, rows: list[gram.Row]) -> gram.Row:
     return summed
 
 
-def times(factor: tf.Tensor, gradient: tf.Tensor | None) -> tf.Tensor | None:
-    return None if gradient is None else tf.cast(factor, gradient.dtype) * gradient
+def each(factors: tf.Tensor, rows: list[gram.Row]) -> list[gram.Row]:
+    """K rows, each times its factor."""
+    return groups.changed(rows, lambda group: group.of_rows(factors) * group.stacked)
 
 
 def plus(gradient: tf.Tensor | None, extra: tf.Tensor | None) -> tf.Tensor | None:

@@ -1,6 +1,7 @@
 """What labels and sample weights may be: looked at in arrays before training, in batches by assertions of the graph."""
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -75,22 +76,50 @@ def check_spec(plan: TaskPlan, spec: Any) -> None:
     check_shape(plan, spec.shape)
 
 
-def in_range(plan: TaskPlan, labels: tf.Tensor) -> tf.Operation | None:
-    """An assertion that labels, harmless where one is missing, may be what they are; None where anything may."""
+@dataclass(frozen=True)
+class Check:
+    """Values of a batch, which of them are bad, and what is said of them."""
+
+    bad: tf.Tensor
+    values: tf.Tensor
+    expected: str
+    do: str
+
+
+def in_range(plan: TaskPlan, labels: tf.Tensor) -> list[Check]:
+    """That labels, harmless where one is missing, may be what they are; nothing where anything may."""
     if plan.label_range is None:
-        return None
+        return []
     low, high = plan.label_range
     dtype = labels.dtype  # of which uint8 holds no 299
     bad = (labels < tf.cast(max(low, dtype.min), dtype)) | (labels > tf.cast(min(high, dtype.max), dtype))
     if _are_ids(plan, labels) and dtype.is_floating:
         bad |= labels != tf.floor(labels)
-    return _assert_none(bad, labels, _labels(plan, labels), _correct(plan))
+    return [Check(bad, labels, _labels(plan, labels), _correct(plan))]
 
 
-def weights_in_range(task: str, weights: tf.Tensor) -> tf.Operation | None:
-    """An assertion that sample weights are finite and at least 0."""
+def weights_in_range(task: str, weights: tf.Tensor) -> Check:
+    """That sample weights are finite and at least 0."""
     bad = ~((weights >= 0.0) & (weights < float("inf")))
-    return _assert_none(bad, weights, _weights(task), _CORRECT_WEIGHTS)
+    return Check(bad, weights, _weights(task), _CORRECT_WEIGHTS)
+
+
+def assert_none_is_bad(checks: list[Check]) -> list[tf.Operation]:
+    """One assertion for all of them, in the words of `check_array`: only where it fails it looks what to say."""
+    if not checks:
+        return []
+    some = tf.reduce_any(tf.stack([tf.reduce_any(check.bad) for check in checks]))
+
+    def name_the_first() -> tf.Operation:
+        said: list[tf.Operation] = []
+        for check in checks:
+            with tf.control_dependencies(said):
+                assertion = _assert_none(check)
+            said = [] if assertion is None else [assertion]  # run eagerly, it has raised
+        return tf.no_op()
+
+    found = tf.cond(some, name_the_first, tf.no_op)
+    return [] if found is None else [found]
 
 
 # -- in words ----------------------------------------------------------------------------------------------------------
@@ -169,12 +198,11 @@ def _short(value: float) -> float:
 # -- batches -----------------------------------------------------------------------------------------------------------
 
 
-def _assert_none(bad: tf.Tensor, values: tf.Tensor, expected: str, do: str) -> tf.Operation | None:
-    """In the words of `_refuse`. XLA leaves the assertion out, but compiles this: no shape depends on values."""
-    count = tf.math.count_nonzero(bad)
+def _assert_none(check: Check) -> tf.Operation | None:
+    """XLA leaves the assertion out, but compiles this: no shape depends on values."""
+    count = tf.math.count_nonzero(check.bad)
     # one more at the end, so that there is a first bad one in any case
-    flags = tf.concat([tf.cast(tf.reshape(bad, [-1]), tf.int32), [1]], axis=0)
-    first = tf.concat([tf.reshape(values, [-1]), tf.zeros([1], values.dtype)], axis=0)[tf.argmax(flags)]
-    return assert_in_graph(
-        count == 0, f"Expected {expected}. Received: value=", first, ", count=", count, f". Do {do}."
-    )
+    flags = tf.concat([tf.cast(tf.reshape(check.bad, [-1]), tf.int32), [1]], axis=0)
+    first = tf.concat([tf.reshape(check.values, [-1]), tf.zeros([1], check.values.dtype)], axis=0)[tf.argmax(flags)]
+    expected = f"Expected {check.expected}. Received: value="
+    return assert_in_graph(count == 0, expected, first, ", count=", count, f". Do {check.do}.")

@@ -42,39 +42,48 @@ def task_losses(
     A label is missing where it is NaN, where it equals the task's missing value, or where its sample weight is 0. It is
     replaced before the loss sees it: NaN times 0 would be NaN, and class id -1 an error on some devices.
     """
+    read = [_read(plan, labels[plan.name], outputs[plan.name], sample_weights.get(plan.name)) for plan in plans]
+    checked = label_checks.assert_none_is_bad([check for labels_of_task in read for check in labels_of_task.checks])
+    with tf.control_dependencies(checked):
+        targets = [tf.identity(labels_of_task.target) for labels_of_task in read]
     sums, counts = [], []
-    labels_of: dict[str, tf.Tensor] = {}
     masks: dict[str, tf.Tensor] = {}
     weights: dict[str, tf.Tensor] = {}
-    for plan in plans:
-        of_task = tf.convert_to_tensor(labels[plan.name])
-        label_checks.check_spec(plan, of_task)
-        target = _fit_rank(_numbers(of_task), outputs[plan.name])
-        given = sample_weights.get(plan.name)
-        exists = _exists(target, plan.missing)
-        if given is not None:
-            given = tf.cast(given, tf.float32)
-            given = _after(label_checks.weights_in_range(plan.name, given), given)
-            exists = tf.logical_and(exists, _spread(given, target) != 0.0)
-        target = tf.where(exists, target, tf.cast(plan.harmless, target.dtype))
-        target = _after(label_checks.in_range(plan, target), target)
-        predicted = loss_inputs.get(plan.name, outputs[plan.name])
-        values = tf.cast(plan.loss_values(target, predicted), tf.float32)
-        mask = tf.cast(_per_value(exists, values), tf.float32)
-        weight = mask if given is None else mask * _spread(given, values)
-        labels_of[plan.name], masks[plan.name], weights[plan.name] = target, mask, weight
+    for plan, target, found in zip(plans, targets, read, strict=True):
+        values = tf.cast(plan.loss_values(target, loss_inputs.get(plan.name, outputs[plan.name])), tf.float32)
+        mask = tf.cast(_per_value(found.exists, values), tf.float32)
+        weight = mask if found.weights is None else mask * _spread(found.weights, values)
+        masks[plan.name], weights[plan.name] = mask, weight
         if training and plan.class_weight is not None:
             weight = weight * _spread(plan.class_weights(target), values)
         # a missing label must not reach the sum even where its loss value is infinite
-        sums.append(tf.reduce_sum(tf.where(weight != 0.0, values, 0.0) * weight))
+        sums.append(tf.reduce_sum(tf.math.multiply_no_nan(values, weight)))
         counts.append(tf.reduce_sum(weight if plan.divide_by_weights else mask))
+    labels_of = dict(zip((plan.name for plan in plans), targets, strict=True))
     return TaskLosses(tf.stack(sums), tf.stack(counts), labels_of, masks, weights)
 
 
-def _after(assertion: tf.Operation | None, tensor: tf.Tensor) -> tf.Tensor:
-    """The tensor, once the assertion holds."""
-    with tf.control_dependencies([] if assertion is None else [assertion]):
-        return tf.identity(tensor)
+@dataclass(frozen=True)
+class _Labels:
+    """Labels of a task, harmless where one is missing, which exist, and their weights; what has yet to be checked."""
+
+    target: tf.Tensor
+    exists: tf.Tensor
+    weights: tf.Tensor | None
+    checks: list[label_checks.Check]
+
+
+def _read(plan: TaskPlan, labels: Any, output: tf.Tensor, sample_weight: Any) -> _Labels:
+    labels = tf.convert_to_tensor(labels)
+    label_checks.check_spec(plan, labels)
+    target = _fit_rank(_numbers(labels), output)
+    exists, weights, checks = _exists(target, plan.missing), None, []
+    if sample_weight is not None:
+        weights = tf.cast(sample_weight, tf.float32)
+        checks.append(label_checks.weights_in_range(plan.name, weights))
+        exists = tf.logical_and(exists, _spread(weights, target) != 0.0)
+    target = tf.where(exists, target, tf.cast(plan.harmless, target.dtype))
+    return _Labels(target, exists, weights, [*checks, *label_checks.in_range(plan, target)])
 
 
 def _numbers(labels: tf.Tensor) -> tf.Tensor:

@@ -24,11 +24,11 @@ from mtl_keras.gradients import gramian as gram
 from mtl_keras.gradients import replicas
 from mtl_keras.training import finite
 from mtl_keras.training.gradient_step import (
+    each,
     everywhere,
     from_parameters,
     loss_factors,
     plus,
-    times,
     weighted,
     weights_from,
 )
@@ -107,29 +107,31 @@ class _MicroStep:
     def in_one_pass(self) -> tuple:
         """For methods that read gradients of parameters, which add up."""
         plan, measured, overflowed = self.plan, [], []
-        in_shared, in_heads, forwards = None, None, []
+        in_shared: Any = None
+        in_heads: Any = None
+        forwards = []
         for batch, examples in self.parts():
             split = SplitPass(self.model, plan, *batch)
             at_cut, heads = split.at_cut_and_heads()
             shared = [split.pulled_back(row, plan.shared_variables) for row in at_cut]
             overflowed.append(finite.overflowed([at_cut, heads, shared]))
-            in_shared = _added(in_shared, _each(split.measured.counts, shared))
-            in_heads = _added(in_heads, _each(split.measured.counts, heads))
+            in_shared = _added(in_shared, each(split.measured.counts, shared))
+            in_heads = _added(in_heads, each(split.measured.counts, heads))
             self._take_added(split, examples)
             measured.append(split.measured)
             forwards.append(split.forward)
             self.after = [in_shared, in_heads, self.extra]
         whole = _whole(plan, measured).without(_any(overflowed), finite.skips_whole_steps(self.model.optimizer))
         present, portion = whole.present, tf.math.divide_no_nan(1.0, whole.counts)
-        in_shared = finite.only(present, _each(portion, in_shared))
-        in_heads = finite.only(present, _each(portion, in_heads))
+        in_shared = finite.only(present, each(portion, in_shared))
+        in_heads = finite.only(present, each(portion, in_heads))
         factors, pairs, penalty = loss_factors(plan, whole, self.scale)
         weights, shared = from_parameters(plan, whole, in_shared, self.scale)
         if weights is None:
             weights = tf.ones_like(whole.losses) if factors is None else factors
         in_training = weights if plan.head_gradients == "weighted" else factors
         if in_training is not None:
-            in_heads = _each(in_training, in_heads)
+            in_heads = each(in_training, in_heads)
         return self._result(whole, forwards, weights, penalty, pairs, shared, in_heads)
 
     def in_two(self) -> tuple:
@@ -150,7 +152,7 @@ class _MicroStep:
             if plan.shared_variables:
                 row = split.pulled_back(weighted(weights * portion, at_cut), plan.shared_variables)
                 shared = row if shared is None else [plus(a, b) for a, b in zip(shared, row, strict=True)]
-            in_heads = _added(in_heads, _each(portion if in_training is None else in_training * portion, heads))
+            in_heads = _added(in_heads, each(portion if in_training is None else in_training * portion, heads))
             self._take_added(split, examples)
             forwards.append(split.forward)
             self.after = [shared, in_heads, self.extra]
@@ -175,11 +177,11 @@ class _MicroStep:
                 at_cut, _ = split.at_cut_and_heads()
                 if plan.scope == "features":
                     at_cut = [[None if g is None else tf.cast(g, tf.float32) for g in row] for row in at_cut]
-                    at_cut = finite.only(split.measured.present, _each(split.measured.counts, at_cut))
+                    at_cut = finite.only(split.measured.present, each(split.measured.counts, at_cut))
                     matrix += gram.gramian(gram.blocks(at_cut), len(plan.names))
                 else:
                     at_last = [split.pulled_back(row, plan.last_shared_variables) for row in at_cut]
-                    rows = _added(rows, finite.only(split.measured.present, _each(split.measured.counts, at_last)))
+                    rows = _added(rows, finite.only(split.measured.present, each(split.measured.counts, at_last)))
                 self.after = [matrix, rows]
         whole = _whole(plan, measured)
         if not reads_gradients:
@@ -256,11 +258,6 @@ def _joined(parts: list[dict[str, tf.Tensor]]) -> dict[str, tf.Tensor]:
 
 def _any(flags: list[tf.Tensor]) -> tf.Tensor:
     return tf.reduce_any(tf.stack(flags), axis=0)
-
-
-def _each(factors: tf.Tensor, rows: Any) -> list[gram.Row]:
-    """Every task's row times its factor."""
-    return [[times(factors[k], g) for g in row] for k, row in enumerate(rows)]
 
 
 def _added(before: Any, rows: list[gram.Row]) -> list[gram.Row]:

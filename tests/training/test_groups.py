@@ -1,0 +1,42 @@
+"""Gradients of one shape are one tensor; what is done to it is done to each."""
+
+import numpy as np
+import tensorflow as tf
+
+from mtl_keras.gradients import groups
+
+
+def rows():
+    """Three tasks: gradients of two shapes and dtypes, one missing, one large; at the cut an axis of unknown length."""
+    rng = np.random.default_rng(0)
+    shapes = [[(4, 2), (3,), None], [(4, 2), (3,), (64, 64)], [(4, 2), (5,), (64, 64)]]
+    made = [[None if s is None else tf.constant(rng.normal(size=s), tf.float32) for s in row] for row in shapes]
+    made[2][0] = tf.cast(made[2][0], tf.float16)
+    return made
+
+
+def test_each_is_multiplied_by_what_its_row_is_given():
+    factors = tf.constant([2.0, 0.5, -4.0])
+
+    @tf.function(input_signature=[[tf.TensorSpec([None, 7])] * 3])
+    def scaled(at_cut):
+        whole = [[*row, cut] for row, cut in zip(rows(), at_cut, strict=True)]
+        found = groups.groups(whole)
+        assert sorted(len(group.places) for group in found) == [1, 1, 1, 1, 2, 2, 3]
+        assert [group.places for group in found if group.stacked.shape[0] == 3] == [[(0, 3), (1, 3), (2, 3)]]
+        changed = groups.changed(whole, lambda group: group.of_rows(factors) * group.stacked)
+        return [[tf.zeros([0]) if piece is None else piece for piece in row] for row in changed]
+
+    at_cut = [tf.random.stateless_normal([6, 7], [1, k]) for k in range(3)]
+    for k, (row, old, cut) in enumerate(zip(scaled(at_cut), rows(), at_cut, strict=True)):
+        for new, before in zip(row, [*old, cut], strict=True):
+            if before is None:
+                assert new.shape == (0,)
+            else:
+                assert new.dtype == before.dtype
+                np.testing.assert_array_equal(new, before * tf.cast(factors[k], before.dtype))
+
+
+def test_without_gradients_there_is_no_group():
+    assert groups.groups([[None], []]) == []
+    assert groups.changed([[None], []], lambda group: group.stacked) == [[None], []]

@@ -19,6 +19,22 @@ def pytest_configure() -> None:
     tf.config.set_logical_device_configuration(cpus[0], [tf.config.LogicalDeviceConfiguration()] * 4)
     tf.config.threading.set_inter_op_parallelism_threads(2)
     tf.config.threading.set_intra_op_parallelism_threads(2)
+    optimise_graphs(False)
+
+
+def optimise_graphs(on: bool) -> None:
+    """TensorFlow's optimiser of graphs takes a sixth of the suite's time, for graphs that run a few times each.
+
+    Tests of pipelines, and whatever runs in a process of its own, do with it, as users' programs do.
+    """
+    tf.config.optimizer.set_experimental_options({"disable_meta_optimizer": not on})
+
+
+@pytest.fixture(scope="module")
+def optimised_graphs():
+    optimise_graphs(True)
+    yield
+    optimise_graphs(False)
 
 
 @pytest.fixture(autouse=True)

@@ -20,11 +20,19 @@ from mtl_keras.weightings import Weighting
 
 
 class _Hold:
-    """Variables that may have to be put back, with their values before the step."""
+    """Variables that may have to be put back, with their values before the step.
 
-    def __init__(self, held: list[tuple[keras.Variable, list[int] | None]]):
+    Args:
+        held: Each with its tasks, whose numbers say where it belongs; None for a vector with one entry per task.
+        needed: Whether one of them may have to be put back, bool scalar; None where that is not known yet.
+    """
+
+    def __init__(self, held: list[tuple[keras.Variable, list[int] | None]], needed: tf.Tensor | None = None):
         self._held = held
-        self._before = [tf.identity(variable.value) for variable, _ in held]
+        self._of_dtype: dict[tf.DType, list[keras.Variable]] = {}
+        for variable, _ in held:
+            self._of_dtype.setdefault(variable.value.dtype, []).append(variable)
+        self._before = self._packed() if needed is None else tf.cond(needed, self._packed, self._nothing)
 
     def release(self, present: tf.Tensor) -> None:
         """Put back the variables none of whose tasks is present; of vectors with one entry per task, those entries."""
@@ -35,18 +43,37 @@ class _Hold:
         else:  # nothing to do in most batches: with many heads that is a good part of a step
             tf.cond(tf.reduce_all(present), tf.no_op, partial(self._put_back, present))
 
+    def _packed(self) -> list[tf.Tensor]:
+        """All values in one vector for each dtype: what leaves a branch costs by its number."""
+        return [
+            tf.concat([tf.reshape(variable.value, [-1]) for variable in variables], 0)
+            for variables in self._of_dtype.values()
+        ]
+
+    def _nothing(self) -> list[tf.Tensor]:
+        return [tf.zeros([0], dtype) for dtype in self._of_dtype]
+
+    def _unpacked(self) -> dict[int, tf.Tensor]:
+        """The values by the variables' identity."""
+        found = {}
+        for vector, variables in zip(self._before, self._of_dtype.values(), strict=True):
+            parts = tf.split(vector, [variable.value.shape.num_elements() for variable in variables])
+            for variable, part in zip(variables, parts, strict=True):
+                found[id(variable)] = tf.reshape(part, variable.shape)
+        return found
+
     def _put_back(self, present: tf.Tensor) -> tf.Operation:
-        variables, values = [], []
-        for (variable, tasks), before in zip(self._held, self._before, strict=True):
+        before, variables, values = self._unpacked(), [], []
+        for variable, tasks in self._held:
             moved = present if tasks is None else tf.reduce_any(tf.gather(present, tasks))
             variables.append(variable)
-            values.append(tf.where(moved, tf.convert_to_tensor(variable.value), before))
+            values.append(tf.where(moved, tf.convert_to_tensor(variable.value), before[id(variable)]))
         replicas.assign(variables, values)
         return tf.no_op()
 
 
-def hold_absent(model: keras.Model, plan: StepPlan) -> _Hold:
-    """Keep what has to stay where it is if a task turns out to be absent from the global batch."""
+def hold_absent(model: keras.Model, plan: StepPlan, present: tf.Tensor) -> _Hold:
+    """Keep what the optimizer moves and has to leave where it is for tasks that are absent from the global batch."""
     held: list[tuple[keras.Variable, list[int] | None]] = []
     if len(plan.tasks) > 1:
         slots = optimizer_slots(model.optimizer, model.trainable_variables)
@@ -66,7 +93,14 @@ def hold_absent(model: keras.Model, plan: StepPlan) -> _Hold:
             if tuple(variable.shape) == per_task:
                 vectors = [variable, *of_variable.get(variable.path, [])]
                 held += [(v, None) for v in vectors if tuple(v.shape) == per_task]
-    # statistics of a batch that no task takes part in are not worth keeping either: they may be infinite
+    # XLA knows no branches that return different shapes, and replicas put back without looking
+    always = model.jit_compile or replicas.count() > 1
+    return _Hold(held, None if always else ~tf.reduce_all(present))
+
+
+def hold_statistics(model: keras.Model, plan: StepPlan) -> _Hold:
+    """Keep what the forward pass moves: statistics of a batch that no task takes part in, which may be infinite."""
+    held: list[tuple[keras.Variable, list[int] | None]] = []
     for layer in model.layers:
         for variable in layer.non_trainable_variables if layer.trainable else []:
             tasks = plan.owners.get(variable.path)

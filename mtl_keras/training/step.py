@@ -11,7 +11,7 @@ from mtl_keras.training.added import added_losses
 from mtl_keras.training.clipping import clipped
 from mtl_keras.training.gradient_look import measure_gradients
 from mtl_keras.training.gradient_step import gradient_step
-from mtl_keras.training.hold import hold_absent, hold_memory
+from mtl_keras.training.hold import hold_absent, hold_memory, hold_statistics
 from mtl_keras.training.look_ahead import LookAhead
 from mtl_keras.training.measure import Measured, measure
 from mtl_keras.training.micro_batches import micro_step
@@ -32,7 +32,7 @@ def train_step(
         real: Whether the part counts, bool scalar, see `mtl_keras.distribute`; None where it always does.
         other: `(x, y, sample_weight)` of other examples, for weightings with `validation_batches`.
     """
-    hold = hold_absent(model, plan)
+    statistics = hold_statistics(model, plan)
     examples, sample_weight = counted(plan, x, sample_weight, real)
     memory = hold_memory(model.optimizer, plan.weighting)
     if plan.weighting.validation_batches:
@@ -47,9 +47,11 @@ def train_step(
     moved = [(gradient, variable) for gradient, variable in gradients if gradient is not None]
     if moved:
         moved, measured, stop = finite.stopped(model.optimizer, clipped(model.optimizer, moved), measured)
+        hold = hold_absent(model, plan, measured.present)
         model.optimizer.apply_gradients(moved)
+        hold.release(measured.present)
         finite.lower_loss_scale(model.optimizer, tf.reduce_any(measured.overflowed) & ~measured.nobody)
-    hold.release(measured.present)
+    statistics.release(measured.present)
     if second_look is not None:
         plan.weighting.after_step(measured.losses, second_look.measure().losses, measured.present)
     if moved:

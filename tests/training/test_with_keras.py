@@ -69,6 +69,7 @@ def test_several_steps_in_one_execution(weighting):
         np.testing.assert_allclose(one.numpy(), other.numpy(), rtol=1e-5, err_msg=one.path)
 
 
+@pytest.mark.usefixtures("optimised_graphs")  # XLA wants shapes that are folded to constants
 def test_xla_compiles_the_whole_step():
     """Keras does so by itself where there is one GPU. Losses are checked to be positive here, labels to be in range."""
     data, made = tiny.dataset(*tiny.arrays(32)), []

@@ -32,29 +32,30 @@ Attempt = Callable[[Path], None]
 
 
 class Begun(keras.callbacks.Callback):
-    """Leaves a file when the first step is done, so that no kill comes before training, and times the rest."""
+    """Leaves a file when the first step is done, so that no kill comes before training, and times it."""
 
     state_attributes = ()
 
     def __init__(self, folder: Path):
         super().__init__()
         self.folder = folder
-        self.began: float | None = None
+        self.began = self.ended = 0.0
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         self.note()
 
     def on_train_end(self, logs: Any = None) -> None:
         self.note()  # nothing was left to train
+        self.ended = time.monotonic()
 
     def note(self) -> None:
-        if self.began is None:
+        if not self.began:
             self.began = time.monotonic()
             (self.folder / BEGUN).touch()
 
     def write(self, **found: Any) -> None:
         """Leave the result of a run that has come to its end."""
-        result = {"seconds": time.monotonic() - (self.began or 0.0), "found": found}
+        result = {"seconds": self.ended - self.began, "found": found}
         (self.folder / RESULT).write_text(json.dumps(result), encoding="utf-8")
 
 
@@ -72,7 +73,7 @@ class Killed:
 
 
 def kill(attempt: Attempt, place: Path, kills: int, seed: int, minutes: float = float("inf")) -> Killed:
-    """Kill attempts at moments that are even over the time that they take; whenever one gets through, compare it."""
+    """Kill attempts at moments that are even over the time of training; whenever one gets through, compare it."""
     whole, folder, errors = place / "whole", place / "killed", place / "errors.txt"
     whole.mkdir(parents=True)
     if in_child(lambda: attempt(whole), errors):
@@ -166,7 +167,7 @@ def pipeline_run(
     begun.write(
         weights=digest(model),
         logs=(run / "checkpoints" / "history.csv").read_text(encoding="utf-8"),
-        **{"test metrics": Manifest.read(version).metrics, "versions": sorted(os.listdir(output))},
+        **{"test metrics": Manifest.read(version).metrics},
         **{"LiteRT file": hashlib.sha256((version / "model.tflite").read_bytes()).hexdigest()},
     )
 
@@ -182,8 +183,9 @@ def pipelines_killed(place: Path, given: Any) -> list[str]:
     commands = "\n".join(f"- {name}: `{' '.join(options)}`" for name, (_, options, _) in PIPELINES.items())
     return [
         "# Pipelines killed at random moments",
-        "Each pipeline with `--resume`, killed by SIGKILL between its first step and the end of its export, started "
-        f"again and killed again. How many of the runs that ended differed from one that was never killed, bit for bit:"
+        "Each pipeline with `--resume`, killed by SIGKILL at random moments after its first step (in its export too, "
+        "where little was left to train), started again and killed again. How many of the runs that ended differed "
+        "from one that was never killed, bit for bit:"
         f"\n\n{commands}",
         table(head, rows),
     ]

@@ -7,6 +7,8 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mtl_keras.registry import PACKAGE
+
 # with more tasks the cosines of pairs are left to the picture: 20 tasks would be 190 columns in a log
 MOST_TASKS_IN_PAIRS = 10
 _LEAST_EIGENVALUE = 1e-16  # relative to the largest: what float64 can tell from 0
@@ -49,7 +51,7 @@ class GradientWatch:
         return run
 
 
-@keras.saving.register_keras_serializable(package="mtl_keras")
+@keras.saving.register_keras_serializable(package=PACKAGE)
 class GradientTracker(keras.metrics.Metric):
     """Means over the measurements of an epoch, and the last measurement, of K tasks' gradients.
 

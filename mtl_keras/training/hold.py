@@ -18,25 +18,28 @@ from mtl_keras.training.slots import optimizer_slots
 from mtl_keras.training.step_plan import StepPlan
 from mtl_keras.weightings import Weighting
 
+# a variable with its tasks, whose numbers say where it belongs; None for a vector with one entry per task
+Held = tuple[keras.Variable, list[int] | None]
+
 
 class _Hold:
     """Variables that may have to be put back, with their values before the step.
 
     Args:
-        held: Each with its tasks, whose numbers say where it belongs; None for a vector with one entry per task.
+        held: The variables.
         needed: Whether one of them may have to be put back, bool scalar; None where that is not known yet.
     """
 
-    def __init__(self, held: list[tuple[keras.Variable, list[int] | None]], needed: tf.Tensor | None = None):
-        self._held = held
-        self._of_dtype: dict[tf.DType, list[keras.Variable]] = {}
-        for variable, _ in held:
-            self._of_dtype.setdefault(variable.value.dtype, []).append(variable)
+    def __init__(self, held: list[Held], needed: tf.Tensor | None = None):
+        of_dtype: dict[tf.DType, list[Held]] = {}
+        for variable, tasks in held:
+            of_dtype.setdefault(variable.value.dtype, []).append((variable, tasks))
+        self._of_dtype = of_dtype
         self._before = self._packed() if needed is None else tf.cond(needed, self._packed, self._nothing)
 
     def release(self, present: tf.Tensor) -> None:
         """Put back the variables none of whose tasks is present; of vectors with one entry per task, those entries."""
-        if not self._held:
+        if not self._of_dtype:
             return
         if replicas.count() > 1:  # replicas cannot assign together inside a branch
             self._put_back(present)
@@ -46,35 +49,27 @@ class _Hold:
     def _packed(self) -> list[tf.Tensor]:
         """All values in one vector for each dtype: what leaves a branch costs by its number."""
         return [
-            tf.concat([tf.reshape(variable.value, [-1]) for variable in variables], 0)
-            for variables in self._of_dtype.values()
+            tf.concat([tf.reshape(variable.value, [-1]) for variable, _ in held], 0) for held in self._of_dtype.values()
         ]
 
     def _nothing(self) -> list[tf.Tensor]:
         return [tf.zeros([0], dtype) for dtype in self._of_dtype]
 
-    def _unpacked(self) -> dict[int, tf.Tensor]:
-        """The values by the variables' identity."""
-        found = {}
-        for vector, variables in zip(self._before, self._of_dtype.values(), strict=True):
-            parts = tf.split(vector, [variable.value.shape.num_elements() for variable in variables])
-            for variable, part in zip(variables, parts, strict=True):
-                found[id(variable)] = tf.reshape(part, variable.shape)
-        return found
-
     def _put_back(self, present: tf.Tensor) -> tf.Operation:
-        before, variables, values = self._unpacked(), [], []
-        for variable, tasks in self._held:
-            moved = present if tasks is None else tf.reduce_any(tf.gather(present, tasks))
-            variables.append(variable)
-            values.append(tf.where(moved, tf.convert_to_tensor(variable.value), before[id(variable)]))
+        variables, values = [], []
+        for held, vector in zip(self._of_dtype.values(), self._before, strict=True):
+            parts = tf.split(vector, [variable.value.shape.num_elements() for variable, _ in held])
+            for (variable, tasks), part in zip(held, parts, strict=True):
+                moved = present if tasks is None else tf.reduce_any(tf.gather(present, tasks))
+                variables.append(variable)
+                values.append(tf.where(moved, tf.convert_to_tensor(variable.value), tf.reshape(part, variable.shape)))
         replicas.assign(variables, values)
         return tf.no_op()
 
 
 def hold_absent(model: keras.Model, plan: StepPlan, present: tf.Tensor) -> _Hold:
     """Keep what the optimizer moves and has to leave where it is for tasks that are absent from the global batch."""
-    held: list[tuple[keras.Variable, list[int] | None]] = []
+    held: list[Held] = []
     if len(plan.tasks) > 1:
         slots = optimizer_slots(model.optimizer, model.trainable_variables)
         of_variable: dict[str, list[keras.Variable]] = {}
@@ -100,7 +95,7 @@ def hold_absent(model: keras.Model, plan: StepPlan, present: tf.Tensor) -> _Hold
 
 def hold_statistics(model: keras.Model, plan: StepPlan) -> _Hold:
     """Keep what the forward pass moves: statistics of a batch that no task takes part in, which may be infinite."""
-    held: list[tuple[keras.Variable, list[int] | None]] = []
+    held: list[Held] = []
     for layer in model.layers:
         for variable in layer.non_trainable_variables if layer.trainable else []:
             tasks = plan.owners.get(variable.path)

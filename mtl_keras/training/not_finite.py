@@ -12,11 +12,13 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mtl_keras.registry import PACKAGE
+
 Counts = dict[str, int]
 _INPUTS = "the inputs"
 
 
-@keras.saving.register_keras_serializable(package="mtl_keras")
+@keras.saving.register_keras_serializable(package=PACKAGE)
 class NotFinite(keras.metrics.Metric):
     """For how many examples the inputs, and the output of each task, are not finite, since the last reset."""
 

@@ -6,10 +6,12 @@ Stock Keras keeps one metric with two variables per output; for many tasks their
 import keras
 import tensorflow as tf
 
+from mtl_keras.registry import PACKAGE
+
 _PER_TASK = 6  # loss sum, label count, weighted loss sum, weight times count, steps sat out by loss and by gradient
 
 
-@keras.saving.register_keras_serializable(package="mtl_keras")
+@keras.saving.register_keras_serializable(package=PACKAGE)
 class LossTracker(keras.metrics.Metric):
     """Total loss, loss of each task and weight applied to each task, as means over an epoch.
 

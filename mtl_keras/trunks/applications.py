@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from mtl_keras.errors import message
+from mtl_keras.registry import PACKAGE
 
 # what each family's preprocess_input does; "none" where the network does it itself
 _MODES = {
@@ -65,7 +66,7 @@ def preprocessing_layers(mode: str, name: str = "trunk") -> list[keras.layers.La
     return []
 
 
-@keras.saving.register_keras_serializable(package="mtl_keras")
+@keras.saving.register_keras_serializable(package=PACKAGE)
 class ReverseChannels(keras.layers.Layer):
     """RGB to BGR: no layer of Keras does it."""
 

@@ -34,11 +34,17 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--steps", type=int, default=20_000, help="length of the long run, default 20000")
     parser.add_argument("--seed", type=int, default=0, help="of the random moments, default 0")
     given = parser.parse_args()
+    chosen = [
+        f"--{name.replace('_', '-')} {value}"
+        for name, value in vars(given).items()
+        if name != "parts" and value != parser.get_default(name)
+    ]
     versions = f"Python {platform.python_version()}, TensorFlow {tf.__version__}, Keras {keras.version()}"
     for part in given.parts:
         with tempfile.TemporaryDirectory() as folder:
             title, *sections = PARTS[part](Path(folder), given)
-        made_by = f"{versions}, {platform.system()}. Made by `python -m benchmarks.faults {part}`."
+        command = " ".join(["python -m benchmarks.faults", part, *chosen])
+        made_by = f"{versions}, {platform.system()}. Made by `{command}`."
         text = "\n\n".join([title, made_by, *sections]) + "\n"
         record(f"faults_{part}", text)
         print(text, flush=True)

@@ -39,15 +39,8 @@ class Monitor:
                     "something that training logs", f"choose one of {[*everything, *model.plan.names]}", monitor=monitor
                 )
             )
-        if name.startswith("val_") and model.validating is False:
-            raise ValueError(
-                message(
-                    f"validation data, on which {name!r} is measured",
-                    f"pass fit(validation_data=...), or watch {name.removeprefix('val_')!r} with validated=False",
-                    monitor=monitor,
-                    validation_data=None,
-                )
-            )
+        if name.startswith("val_"):
+            _check_validation(model.validation, monitor, name)
         self.key = name
         self.mode = known[name.removeprefix("val_")]
 
@@ -109,3 +102,27 @@ class Monitor:
         # without a task that the first epoch had, the mean is about something else
         compared = {task: values.get(task, math.nan) for task in self._reference}
         logs[self.key] = overall_score(compared, directions, self._reference) if compared else math.nan
+
+
+def _check_validation(validation: Any, monitor: str, key: str) -> None:
+    """Refuse what would never be measured in the `fit` that runs; None where none does."""
+    instead = f"watch {key.removeprefix('val_')!r} with validated=False"
+    if validation is not None and not validation.has_data:
+        raise ValueError(
+            message(
+                f"validation data, on which {key!r} is measured",
+                f"pass fit(validation_data=...), or {instead}",
+                monitor=monitor,
+                validation_data=None,
+            )
+        )
+    if validation is not None and validation.never:
+        raise ValueError(
+            message(
+                f"an epoch that is validated, in which {key!r} is measured",
+                f"validate more often, train for longer, or {instead}",
+                monitor=monitor,
+                validation_freq=validation.freq,
+                epochs=validation.epochs.stop,
+            )
+        )

@@ -13,6 +13,8 @@ from mtl_keras.training.clock import EpochClock
 from mtl_keras.training.continuing import continued
 from mtl_keras.training.finite import SatOut
 from mtl_keras.training.graph_errors import quiet_about_unknown_length, readable
+from mtl_keras.training.label_forms import label_forms
+from mtl_keras.training.validation import Validation
 from mtl_keras.training.weighting_data import beside_training
 
 
@@ -20,9 +22,9 @@ class RunningModel(SteppingModel):
     """`fit`, `evaluate`, `predict` and single steps, as in Keras, with labels and sample weights by task name."""
 
     @property
-    def validating(self) -> bool | None:
-        """Whether the `fit` that runs has validation data; None outside of `fit`."""
-        return self._setup.validating
+    def validation(self) -> Validation | None:
+        """Whether and when the `fit` that runs validates; None outside of `fit`."""
+        return self._setup.validation
 
     def fit(
         self,
@@ -48,16 +50,17 @@ class RunningModel(SteppingModel):
 
         Raises:
             ValueError: Keys do not match the tasks, data are empty, a label is out of range, an input is not finite.
-                Arrays are checked as a whole before training; of datasets the structure is.
+                Arrays are checked as a whole before training; of datasets the structure is, and values batch by batch.
         """
         self._setup.participation.reset(self._setup.frozen)
         _refuse_class_weight(class_weight)
-        y, sample_weight = self._checked(x, y, sample_weight)
+        x, y, sample_weight = self._checked(x, y, sample_weight, training=True)
         if isinstance(validation_data, (list, tuple)):
-            x_val, y_val, weight_val = [*validation_data, None][:3]
-            validation_data = (x_val, *self._checked(x_val, y_val, weight_val))
+            validation_data = self._checked(*[*validation_data, None, None][:3])
         elif validation_data is not None:
-            self._checked(validation_data, None, None)
+            validation_data = self._checked(validation_data, None, None)[0]
+        elif validation_split:
+            self._retrace(self._setup.forms[True], training=False)
         if not isinstance(callbacks, keras.callbacks.CallbackList):
             listed = callbacks if isinstance(callbacks, (list, tuple)) else [callbacks] if callbacks else []
             callbacks = [EpochClock(self.plan.weighting, x), SatOut(self.plan), *listed]
@@ -83,7 +86,11 @@ class RunningModel(SteppingModel):
         plan = self.plan
         with self.distribute_strategy.scope():
             arguments = beside_training(arguments, weighting_data, plan.weighting, plan.tasks, self._untrained())
-        self._setup.validating = validation_data is not None or validation_split > 0
+        self._setup.validation = Validation(
+            has_data=validation_data is not None or validation_split > 0,
+            freq=kwargs.get("validation_freq", 1),
+            epochs=range(kwargs.get("initial_epoch", 0), epochs),
+        )
         try:
             with (
                 readable(x, validation_data),
@@ -92,7 +99,7 @@ class RunningModel(SteppingModel):
             ):
                 return super().fit(**resumed)
         finally:
-            self._setup.validating = None
+            self._setup.validation = None
             self.watch_gradients(None)
 
     def evaluate(
@@ -108,7 +115,7 @@ class RunningModel(SteppingModel):
         within_fit = bool(kwargs.get("_use_cached_eval_dataset"))
         with self._setup.evaluation():
             if not within_fit:
-                y, sample_weight = self._checked(x, y, sample_weight)
+                x, y, sample_weight = self._checked(x, y, sample_weight)
             with readable(x), quiet_about_unknown_length():
                 found = super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
         if not within_fit:  # which tells once, not after every epoch
@@ -126,26 +133,36 @@ class RunningModel(SteppingModel):
     ) -> Any:
         """As in Keras, with labels and sample weights by task name, checked as `fit` checks arrays."""
         _refuse_class_weight(class_weight)
-        y, sample_weight = self._checked(x, y, sample_weight)
+        x, y, sample_weight = self._checked(x, y, sample_weight, training=True)
         with readable():
             return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """As in Keras, with labels and sample weights by task name, checked as `evaluate` checks arrays."""
-        y, sample_weight = self._checked(x, y, sample_weight)
+        x, y, sample_weight = self._checked(x, y, sample_weight)
         with self._setup.evaluation(), readable():
             found = super().test_on_batch(x, y, sample_weight, return_dict)
         not_finite.tell(*self.plan.not_finite.counts())
         return found
 
-    def _checked(self, x: Any, y: Any, sample_weight: Any) -> tuple[Any, Any]:
-        """Labels and sample weights, checked and as Keras wants them."""
-        plans, untrained = self.plan.tasks, self._untrained()
+    def _checked(self, x: Any, y: Any, sample_weight: Any, training: bool = False) -> tuple[Any, Any, Any]:
+        """Data, checked and as Keras wants them, for steps of training or of evaluation that fit them."""
+        tasks = self.plan.tasks, self._untrained()
         if isinstance(x, tf.data.Dataset):
-            data_checks.check_dataset(x, plans, untrained)
+            data_checks.check_dataset(x, *tasks)
+            batch = x.element_spec
+        elif isinstance(x, Generator):
+            batch, x = data_checks.checked_batches(x, *tasks)
+        elif isinstance(x, keras.utils.PyDataset):
+            batch = data_checks.first_batch(x, *tasks)
         elif y is not None:
-            data_checks.check_arrays(x, y, sample_weight, plans, untrained)
-        return data_checks.for_keras(y, sample_weight)
+            data_checks.check_arrays(x, y, sample_weight, *tasks)
+            y, sample_weight = data_checks.for_keras(y, sample_weight)
+            batch = x, y, sample_weight
+        else:
+            return x, y, sample_weight
+        self._retrace(label_forms(batch, *tasks), training)
+        return x, y, sample_weight
 
 
 def _refuse_class_weight(class_weight: Any) -> None:

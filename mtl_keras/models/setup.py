@@ -9,6 +9,7 @@ from mtl_keras.models.partition import Partition, partition
 from mtl_keras.tasks import Task
 from mtl_keras.training.participation import Participation
 from mtl_keras.training.step_plan import StepPlan
+from mtl_keras.training.validation import Validation
 
 
 class Setup:
@@ -23,8 +24,9 @@ class Setup:
         self.keras_arguments: dict[str, Any] = {}  # those that are Keras' alone, but for the optimizer
         self.participation = Participation([task.name for task in tasks])
         self.frozen: dict[str, list[str]] = {}  # part: names of the layers that `freeze` stopped, see `surgery`
+        self.forms: dict[bool, dict[str, Any]] = {}  # of the labels that training (or not) last saw, see `label_forms`
         self.evaluating = False
-        self.validating: bool | None = None  # whether the `fit` that runs has validation data; None outside of it
+        self.validation: Validation | None = None  # of the `fit` that runs; None outside of it
         self._graph: Graph | None = None
         self._partition: Partition | None = None
 

@@ -73,6 +73,14 @@ class SteppingModel(ReplicatedModel):
             super().make_train_function(force=True)
             self.train_function = watch.choosing(plain, measuring=self.train_function)
 
+    def _retrace(self, forms: dict[str, Any], training: bool) -> None:
+        """Trace steps anew where labels come in another form than before, see `label_forms`."""
+        before = self._setup.forms.setdefault(training, forms)
+        if forms != before:
+            self._setup.forms[training] = forms
+            make_again = self.make_train_function if training else self.make_test_function
+            make_again(force=True)
+
     def train_step(self, data: Any) -> dict[str, Any]:
         """One training step on one batch, see `mtl_keras.training.step`."""
         batch, real = _as_share(data)

@@ -1,6 +1,6 @@
 """What a batch must look like, checked before training where that is possible and by name always."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from typing import Any
 
 import keras
@@ -84,8 +84,7 @@ def for_keras(y: Any, sample_weight: Any) -> tuple[Any, Any]:
 
 def check_arrays(x: Any, y: Any, sample_weight: Any, plans: list[TaskPlan], untrained: Sequence[str] = ()) -> None:
     """Check data that is in memory: not empty, of equal lengths, images finite, labels and weights as they may be."""
-    labels = labels_by_task(y, plans, untrained)
-    weights = weights_by_task(sample_weight, plans, untrained)
+    labels, weights = labels_by_task(y, plans, untrained), weights_by_task(sample_weight, plans, untrained)
     flat = [np.asarray(part) for part in keras.tree.flatten(x)]
     length = len(flat[0])
     if length == 0:
@@ -103,7 +102,7 @@ def check_arrays(x: Any, y: Any, sample_weight: Any, plans: list[TaskPlan], untr
 def check_dataset(dataset: tf.data.Dataset, plans: list[TaskPlan], untrained: Sequence[str] = ()) -> None:
     """Check a dataset by its length and element spec: not empty, (x, y[, sample_weight]), labels by name, numbers."""
     if int(dataset.cardinality()) == 0:
-        raise ValueError(message("at least one batch", "check what the dataset is made from", batches=0))
+        raise _no_batch("dataset")
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or not 2 <= len(spec) <= 3:
         raise ValueError(
@@ -112,5 +111,48 @@ def check_dataset(dataset: tf.data.Dataset, plans: list[TaskPlan], untrained: Se
     labels = labels_by_task(spec[1], plans, untrained)
     for plan in plans:
         label_checks.check_spec(plan, labels[plan.name])
-    if len(spec) == 3:
-        weights_by_task(spec[2], plans, untrained)
+    weights = weights_by_task(spec[2], plans, untrained) if len(spec) == 3 else {}
+    for name, of_task in weights.items():
+        label_checks.check_weights_spec(name, of_task, labels[name])
+
+
+def checked_batch(batch: Any, plans: list[TaskPlan], untrained: Sequence[str] = ()) -> tuple:
+    """A batch of arrays as Keras wants it, its labels and sample weights checked as `check_arrays` does."""
+    if not isinstance(batch, tuple) or not 2 <= len(batch) <= 3:
+        raise ValueError(
+            message("batches (x, y) or (x, y, sample_weight)", "make each a tuple", batch=type(batch).__name__)
+        )
+    x, y, sample_weight = [*batch, None][:3]
+    labels, weights = labels_by_task(y, plans, untrained), weights_by_task(sample_weight, plans, untrained)
+    length = len(keras.tree.flatten(x)[0])
+    for plan in plans:
+        label_checks.check_array(plan, labels[plan.name], weights.get(plan.name), length)
+    y, sample_weight = for_keras(y, sample_weight)
+    return (x, y) if sample_weight is None else (x, y, sample_weight)
+
+
+def checked_batches(
+    batches: Generator, plans: list[TaskPlan], untrained: Sequence[str] = ()
+) -> tuple[tuple, Generator]:
+    """The first batch of a Python generator, checked, and all of them, the others checked when their turn comes."""
+
+    def all_of_them() -> Generator:
+        yield first
+        for batch in batches:
+            yield checked_batch(batch, plans, untrained)
+
+    for batch in batches:
+        first = checked_batch(batch, plans, untrained)
+        return first, all_of_them()
+    raise _no_batch("generator")
+
+
+def first_batch(batches: keras.utils.PyDataset, plans: list[TaskPlan], untrained: Sequence[str] = ()) -> tuple:
+    """The first batch of a Keras dataset, checked."""
+    if batches.num_batches == 0:
+        raise _no_batch("dataset")
+    return checked_batch(batches[0], plans, untrained)
+
+
+def _no_batch(of: str) -> ValueError:
+    return ValueError(message("at least one batch", f"check what the {of} is made from", batches=0))

@@ -8,6 +8,7 @@ from typing import Any
 
 import tensorflow as tf
 
+_FROM_PYTHON = re.compile(r"ValueError: (Expected .*?\. Do .*?\.)\nTraceback", re.DOTALL)
 _PART = re.compile(r"\[(.*?)\](?= \[|$|\n)", re.DOTALL)
 
 
@@ -23,8 +24,8 @@ def assert_in_graph(condition: tf.Tensor, *parts: Any) -> tf.Operation | None:
 def readable(*data: Any) -> Iterator[None]:
     """Turn an error of the graph into a ValueError that says what is wrong, where that is known.
 
-    That is the message of a failed assertion of `assert_in_graph`, or what the data that are read say to it: those of
-    `mtl_keras.data` have a method `explain(error)` that names the example.
+    That is the message of a failed assertion of `assert_in_graph` or of a check inside a generator, or what the data
+    that are read say to it: those of `mtl_keras.data` have a method `explain(error)` that names the example.
     """
     try:
         yield
@@ -33,6 +34,9 @@ def readable(*data: Any) -> Iterator[None]:
         if found is not None:
             line = found.group(1).split("\n")[0]
             raise ValueError("".join(_PART.findall(line)).replace("\\'", "'")) from error
+        raised = _FROM_PYTHON.search(error.message)
+        if raised is not None:
+            raise ValueError(raised[1]) from error
         for explain in [part.explain for part in data if hasattr(part, "explain")]:
             text = explain(error.message)
             if text is not None:

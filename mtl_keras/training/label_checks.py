@@ -1,18 +1,15 @@
-"""What labels and sample weights may be: looked at in arrays before training, in batches by assertions of the graph."""
+"""What labels and sample weights may be, looked at before training: in arrays, and in what datasets say of theirs."""
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from mtl_keras.errors import message
-from mtl_keras.training.graph_errors import assert_in_graph
+from mtl_keras.training import label_words as words
 from mtl_keras.training.task_plan import TaskPlan
 
 _NUMBERS = "give class ids in place of texts, as mtl.data.from_arrays does, and NaN where there is no label"
-_CORRECT_WEIGHTS = "correct them; 0 leaves a label out"
 
 
 def check_array(plan: TaskPlan, labels: Any, weights: Any, examples: int) -> None:
@@ -40,10 +37,14 @@ def check_array(plan: TaskPlan, labels: Any, weights: Any, examples: int) -> Non
         return
     low, high = plan.label_range
     bad = (values < low) | (values > high)  # NaN is neither
-    if _are_ids(plan, values) and values.dtype.kind == "f":
+    if words.are_ids(plan, values) and values.dtype.kind == "f":
         bad |= (values != np.floor(values)) & ~np.isnan(values)
     bad &= values != plan.missing
-    _refuse(_labels(plan, values), values[bad if weights is None else bad & (weights != 0)], _correct(plan))
+    _refuse(
+        words.labels_in_range(plan, values),
+        values[bad if weights is None else bad & (weights != 0)],
+        words.correct_labels(plan),
+    )
 
 
 def check_shape(plan: TaskPlan, shape: Any) -> None:
@@ -73,78 +74,54 @@ def check_spec(plan: TaskPlan, spec: Any) -> None:
     if dtype is None or not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
         received = getattr(dtype, "name", type(spec).__name__)
         raise ValueError(message(f"numbers as labels of task {plan.name!r}", _NUMBERS, dtype=received))
+    _check_rank("labels", plan.name, spec.shape)
+    if spec.shape.rank == 0:
+        raise ValueError(
+            message(
+                f"batches, with an axis of examples in the labels of task {plan.name!r}",
+                "add .batch(32) to the dataset",
+                shape=(),
+            )
+        )
     check_shape(plan, spec.shape)
 
 
-@dataclass(frozen=True)
-class Check:
-    """Values of a batch, which of them are bad, and what is said of them."""
-
-    bad: tf.Tensor
-    values: tf.Tensor
-    expected: str
-    do: str
-
-
-def in_range(plan: TaskPlan, labels: tf.Tensor) -> list[Check]:
-    """That labels, harmless where one is missing, may be what they are; nothing where anything may."""
-    if plan.label_range is None:
-        return []
-    low, high = plan.label_range
-    dtype = labels.dtype  # of which uint8 holds no 299
-    bad = (labels < tf.cast(max(low, dtype.min), dtype)) | (labels > tf.cast(min(high, dtype.max), dtype))
-    if _are_ids(plan, labels) and dtype.is_floating:
-        bad |= labels != tf.floor(labels)
-    return [Check(bad, labels, _labels(plan, labels), _correct(plan))]
+def check_weights_spec(task: str, weights: Any, labels: Any) -> None:
+    """Check sample weights of a dataset, beside checked labels, by what it says of its elements."""
+    dtype = getattr(weights, "dtype", None)
+    if dtype is None or not (dtype.is_floating or dtype.is_integer or dtype.is_bool):
+        received = getattr(dtype, "name", type(weights).__name__)
+        raise ValueError(message(words.finite_weights(task), words.CORRECT_WEIGHTS, dtype=received))
+    _check_rank("sample weights", task, weights.shape)
+    _check_weights_shape(task, weights.shape, labels.shape)
 
 
-def weights_in_range(task: str, weights: tf.Tensor) -> Check:
-    """That sample weights are finite and at least 0."""
-    bad = ~((weights >= 0.0) & (weights < float("inf")))
-    return Check(bad, weights, _weights(task), _CORRECT_WEIGHTS)
+def _check_rank(what: str, task: str, shape: tf.TensorShape) -> None:
+    """Of an unknown number of axes are the elements of some datasets, and arrays of which Keras has seen several."""
+    if shape.rank is None:
+        raise ValueError(
+            message(
+                f"{what} of task {task!r} whose number of axes is known",
+                "set it with tf.ensure_shape in the dataset's map, or call compile again before data of another form",
+                shape=None,
+            )
+        )
 
 
-def assert_none_is_bad(checks: list[Check]) -> list[tf.Operation]:
-    """One assertion for all of them, in the words of `check_array`: only where it fails it looks what to say."""
-    if not checks:
-        return []
-    some = tf.reduce_any(tf.stack([tf.reduce_any(check.bad) for check in checks]))
-
-    def name_the_first() -> tf.Operation:
-        said: list[tf.Operation] = []
-        for check in checks:
-            with tf.control_dependencies(said):
-                assertion = _assert_none(check)
-            said = [] if assertion is None else [assertion]  # run eagerly, it has raised
-        return tf.no_op()
-
-    found = tf.cond(some, name_the_first, tf.no_op)
-    return [] if found is None else [found]
-
-
-# -- in words ----------------------------------------------------------------------------------------------------------
-
-
-def _labels(plan: TaskPlan, labels: Any) -> str:
-    assert plan.label_range is not None
-    low, high = plan.label_range
-    which = "that are whole numbers from" if _are_ids(plan, labels) else "from"
-    missing = "NaN" if math.isnan(plan.missing) else f"{plan.missing:g}"
-    return f"labels of task {plan.name!r} {which} {low:g} to {high:g}, or {missing} where missing"
-
-
-def _correct(plan: TaskPlan) -> str:
-    if plan.class_ids:
-        return "correct the labels, or give the head more classes"
-    return "correct the labels" + (": 1 is yes and 0 is no" if plan.label_range == (0.0, 1.0) else "")
-
-
-def _weights(task: str) -> str:
-    return f"finite sample weights of at least 0 for task {task!r}"
-
-
-def _are_ids(plan: TaskPlan, labels: Any) -> bool:
-    return plan.class_ids and not plan.are_probabilities(labels)
+def _check_weights_shape(task: str, weights: Any, labels: Any) -> None:
+    given, of = tf.TensorShape(weights), tf.TensorShape(labels)
+    one_each = given.rank > 0 and given[:1].is_compatible_with(of[:1])
+    per_label = zip(given[1:], of[1:], strict=False)
+    beyond = given[of.rank :]
+    if not one_each or not all(n in (None, 1, m) or m is None for n, m in per_label) or not set(beyond) <= {None, 1}:
+        raise ValueError(
+            message(
+                f"one sample weight for each example or label of task {task!r}",
+                "correct the shape",
+                weights_shape=tuple(given),
+                labels_shape=tuple(of),
+            )
+        )
 
 
 # -- arrays ------------------------------------------------------------------------------------------------------------
@@ -165,24 +142,15 @@ def _checked_weights(task: str, weights: Any, labels: np.ndarray) -> np.ndarray:
     """The weights with as many axes as the labels have."""
     given = np.asarray(weights)
     if given.dtype.kind not in "iufb":
-        raise ValueError(message(_weights(task), _CORRECT_WEIGHTS, dtype=given.dtype.name))
+        raise ValueError(message(words.finite_weights(task), words.CORRECT_WEIGHTS, dtype=given.dtype.name))
     if given.ndim == 0 or len(given) != len(labels):
         found = len(given) if given.ndim else "one for all"
         raise ValueError(
             message(f"{len(labels)} sample weights for task {task!r}, one per example", "check both", weights=found)
         )
-    _refuse(_weights(task), given[~(np.isfinite(given) & (given >= 0))], _CORRECT_WEIGHTS)
-    shape = given.shape[: labels.ndim] + (1,) * (labels.ndim - given.ndim)
-    if given.size != math.prod(shape) or any(n not in (1, of) for n, of in zip(shape, labels.shape, strict=True)):
-        raise ValueError(
-            message(
-                f"one sample weight for each example or label of task {task!r}",
-                "correct the shape",
-                weights_shape=given.shape,
-                labels_shape=labels.shape,
-            )
-        )
-    return given.reshape(shape)
+    _refuse(words.finite_weights(task), given[~(np.isfinite(given) & (given >= 0))], words.CORRECT_WEIGHTS)
+    _check_weights_shape(task, given.shape, labels.shape)
+    return given.reshape(given.shape[: labels.ndim] + (1,) * (labels.ndim - given.ndim))
 
 
 def _refuse(expected: str, bad: np.ndarray, do: str) -> None:
@@ -193,16 +161,3 @@ def _refuse(expected: str, bad: np.ndarray, do: str) -> None:
 def _short(value: float) -> float:
     """As TensorFlow writes it in an assertion."""
     return int(value) if float(value).is_integer() else value
-
-
-# -- batches -----------------------------------------------------------------------------------------------------------
-
-
-def _assert_none(check: Check) -> tf.Operation | None:
-    """XLA leaves the assertion out, but compiles this: no shape depends on values."""
-    count = tf.math.count_nonzero(check.bad)
-    # one more at the end, so that there is a first bad one in any case
-    flags = tf.concat([tf.cast(tf.reshape(check.bad, [-1]), tf.int32), [1]], axis=0)
-    first = tf.concat([tf.reshape(check.values, [-1]), tf.zeros([1], check.values.dtype)], axis=0)[tf.argmax(flags)]
-    expected = f"Expected {check.expected}. Received: value="
-    return assert_in_graph(count == 0, expected, first, ", count=", count, f". Do {check.do}.")

@@ -13,6 +13,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 import mtl_keras as mtl
 from mtl_keras.analysis import overall_score, task_metrics
 from mtl_keras.callbacks.monitor import Monitor
+from mtl_keras.training.validation import Validation
 
 
 def compiled(**kwargs):
@@ -80,6 +81,28 @@ def test_what_is_measured_on_validation_data_needs_them(monitor, tmp_path):
             f"Expected validation data, on which 'val_{key}' is measured. Received: monitor={monitor!r}, "
             f"validation_data=None. Do pass fit(validation_data=...), or watch {key!r} with validated=False.",
         )
+
+
+@pytest.mark.parametrize(("freq", "epochs"), [(5, 4), ([9], 4), (0, 4)])
+def test_what_would_never_be_validated_is_refused(freq, epochs):
+    """Keras goes on without a word."""
+    x, y = tiny.arrays(8)
+    model = compiled()
+    for monitor, callback in (("b", mtl.callbacks.EarlyStopping("b")), ("a", mtl.callbacks.TaskEarlyStopping(["a"]))):
+        key = {"a": "a_accuracy", "b": "b_mae"}[monitor]
+        given = {"validation_data": (x, y), "validation_freq": freq, "epochs": epochs, "callbacks": [callback]}
+        tiny.refused(
+            lambda given=given: model.fit(x, y, verbose=0, **given),
+            f"Expected an epoch that is validated, in which 'val_{key}' is measured. Received: monitor={monitor!r}, "
+            f"validation_freq={freq}, epochs={epochs}. Do validate more often, train for longer, or watch {key!r} with "
+            "validated=False.",
+        )
+
+
+@pytest.mark.parametrize(("freq", "begin", "end"), [(5, 0, 5), (5, 4, 5), ([2], 0, 3), (5, 3, 3)])
+def test_what_is_validated_once_is_enough(freq, begin, end):
+    """A run that has ended already, too: there is nothing to watch."""
+    assert not Validation(True, freq, range(begin, end)).never
 
 
 class Scripted(keras.callbacks.Callback):

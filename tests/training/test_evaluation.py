@@ -129,7 +129,7 @@ class Knows(keras.callbacks.Callback):
     """Keeps what a callback can know of validation when training begins, and looks no further."""
 
     def on_train_begin(self, logs=None):
-        self.validating = self.model.validating
+        self.validation = self.model.validation
         raise StopIteration
 
 
@@ -140,5 +140,5 @@ def test_callbacks_know_whether_there_is_validation(model, given):
     arguments = {None: {}, "data": {"validation_data": (x, y)}, "split": {"validation_split": 0.25}}[given]
     with pytest.raises(StopIteration):
         model.fit(x, y, callbacks=[knows], verbose=0, **arguments)
-    assert knows.validating is (given is not None)
-    assert model.validating is None
+    assert knows.validation.has_data is (given is not None)
+    assert model.validation is None

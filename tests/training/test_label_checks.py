@@ -1,5 +1,7 @@
 """Labels and sample weights that cannot be are named, alike in arrays, datasets and single batches."""
 
+import itertools
+
 import keras
 import numpy as np
 import pytest
@@ -7,7 +9,7 @@ import tensorflow as tf
 import tiny
 
 import mtl_keras as mtl
-from mtl_keras.training import label_checks
+from mtl_keras.training import batch_checks, label_checks
 from mtl_keras.training.task_plan import plan_task
 
 N = 8
@@ -149,6 +151,142 @@ def test_texts_in_a_dataset(plain):
     )
 
 
+def batches(x, y, *weights, good=0):
+    """A generator of such a batch without end, after some that are right."""
+    _, fine = tiny.arrays(N, four=True)
+    for number in itertools.count():
+        yield (x, fine) if number < good else (x, y, *weights)
+
+
+class Batches(keras.utils.PyDataset):
+    """A Keras dataset of one batch."""
+
+    def __init__(self, *batch):
+        super().__init__()
+        self.batch = batch
+
+    def __len__(self):
+        return 1
+
+    def __getitem__(self, index):
+        return self.batch
+
+
+@pytest.mark.parametrize("good", [0, 3])
+@pytest.mark.parametrize(
+    ("labels", "text"),
+    [
+        (["red", "blue"] * 4, f"Expected numbers as labels of task 'a'. Received: value='red', count=8. {NUMBERS}"),
+        (np.zeros(5), "Expected 8 labels for task 'a', one per example. Received: labels=5. Do check both."),
+        (np.zeros((N, 5)), SHAPE.format("a", "() or (1,)", (N, 5))),
+        (floats(at_2=7), IDS.format("value=7, count=1")),
+    ],
+)
+def test_batches_of_a_generator(plain, labels, text, good):
+    """Keras reads two before training, the others in a thread of TensorFlow."""
+    x, y = data(plain, "a", labels)
+    tiny.refused(lambda: plain.evaluate(batches(x, y, good=good), steps=5, verbose=0), text)
+
+
+def test_batches_that_are_refused_before_training(plain):
+    x, texts = data(plain, "a", ["red", "blue"] * 4)
+    _, y = data(plain)
+    text = f"Expected numbers as labels of task 'a'. Received: value='red', count=8. {NUMBERS}"
+    for given in (batches(x, texts), Batches(x, texts)):
+        tiny.refused(lambda given=given: plain.fit(given, steps_per_epoch=1, verbose=0), text)
+        validated = {"validation_data": given, "validation_steps": 1}
+        if isinstance(given, Batches):
+            tiny.refused(lambda validated=validated: plain.fit(x, y, verbose=0, **validated), text)
+    tiny.refused(
+        lambda: plain.fit(batches(x, y, {"b": np.ones((N, 3))}), steps_per_epoch=1, verbose=0),
+        "Expected one sample weight for each example or label of task 'b'. "
+        "Received: weights_shape=(8, 3), labels_shape=(8,). Do correct the shape.",
+    )
+    tiny.refused(
+        lambda: plain.fit((batch for batch in ()), verbose=0),
+        "Expected at least one batch. Received: batches=0. Do check what the generator is made from.",
+    )
+    tiny.refused(
+        lambda: plain.fit(([x, y] for _ in "ab"), verbose=0),
+        "Expected batches (x, y) or (x, y, sample_weight). Received: batch='list'. Do make each a tuple.",
+    )
+
+
+def test_generators_take_what_arrays_may_be(plain):
+    """Lists, and weights of some tasks."""
+    x, y = data(plain)
+    weights = {"b": np.linspace(0.0, 1.0, N)}
+    lists = {name: list(labels) for name, labels in y.items()}
+    whole = plain.evaluate(x, y, batch_size=N, sample_weight=weights, verbose=0)
+    assert plain.evaluate(batches(x, lists, weights), steps=1, verbose=0) == pytest.approx(whole, rel=1e-6)
+
+
+WEIGHT_SHAPES = {
+    "one too many": ((N, 3), "(None, 3)", "(None,)"),
+    "of another axis": ((N, 1, 2), "(None, 1, 2)", "(None,)"),
+    "for all": ((), "()", "(8,)"),
+}
+
+
+@pytest.mark.parametrize("case", WEIGHT_SHAPES)
+def test_shapes_of_sample_weights_in_a_dataset(plain, case):
+    """TensorFlow would spread them over the labels, or say nothing of the task."""
+    shape, weights, labels = WEIGHT_SHAPES[case]
+    x, y = data(plain)
+    given = (x, y, {"b": np.ones(shape, "float32")})
+    batch = tf.data.Dataset.from_tensors(given) if shape == () else tiny.dataset(x, y, weights=given[2])
+    tiny.refused(
+        lambda: plain.fit(batch, verbose=0),
+        "Expected one sample weight for each example or label of task 'b'. "
+        f"Received: weights_shape={weights}, labels_shape={labels}. Do correct the shape.",
+    )
+
+
+def test_what_a_dataset_says_nothing_of(plain):
+    """Of any shape at all, not in batches, texts as weights."""
+    x, y = data(plain)
+    unknown = "a", tf.TensorSpec(None, tf.float32)
+    for what, spec in (("labels", (dict([unknown]),)), ("sample weights", ({}, dict([unknown])))):
+        specs = {name: tf.TensorSpec([None], labels.dtype) for name, labels in y.items()} | spec[0]
+        element = (tf.TensorSpec([None, 8, 8, 1]), specs, *spec[1:])
+        shapeless = tf.data.Dataset.from_generator(lambda: iter(()), output_signature=element)
+        tiny.refused(
+            lambda shapeless=shapeless: plain.fit(shapeless, verbose=0),
+            f"Expected {what} of task 'a' whose number of axes is known. Received: shape=None. Do set it with "
+            "tf.ensure_shape in the dataset's map, or call compile again before data of another form.",
+        )
+    tiny.refused(
+        lambda: plain.fit(tf.data.Dataset.from_tensor_slices((x, y)), verbose=0),
+        "Expected batches, with an axis of examples in the labels of task 'a'. Received: shape=(). "
+        "Do add .batch(32) to the dataset.",
+    )
+    tiny.refused(
+        lambda: plain.fit(tiny.dataset(x, y, weights={"b": np.array(["much"] * N)}), verbose=0),
+        WEIGHTS.format("dtype='string'"),
+    )
+
+
+@pytest.mark.parametrize("known", [True, False])
+@pytest.mark.parametrize("number", [1, 5])
+def test_batches_with_fewer_labels_or_weights_than_examples(plain, number, known):
+    """One would serve for all."""
+    x, y = data(plain)
+    weights = {"a": np.ones(N, "float32")}
+    short = {"labels": (x, {**y, "b": y["b"][:number]}, weights), "weights": (x, y, {"a": weights["a"][:number]})}
+    for what, batch in short.items():
+        if known and what == "weights":
+            continue  # a matter of the spec
+        dataset = tf.data.Dataset.from_tensors(batch)
+        if not known:
+            of_any_size = tf.nest.map_structure(lambda t: tf.TensorSpec([None, *t.shape[1:]], t.dtype), batch)
+            dataset = tf.data.Dataset.from_generator(lambda batch=batch: iter([batch]), output_signature=of_any_size)
+        expected = "8 labels for task 'b'" if what == "labels" else "8 sample weights for task 'a'"
+        tiny.refused(
+            lambda dataset=dataset: plain.evaluate(dataset, verbose=0),
+            f"Expected {expected}, one per example. Received: {what}={number}. Do check both.",
+        )
+
+
 SHAPES = {
     "a": ((N, 5), "() or (1,)"),  # one-hot, where the loss takes ids
     "b": ((N, 3), "() or (1,)"),
@@ -167,9 +305,16 @@ def test_shapes_that_would_be_compared_with_the_wrong_outputs(plain, task):
 
 def test_what_labels_may_be(plain, headed):
     """Class probabilities are no ids; ids as [B, 1] and as whole numbers, bools, weights [B, 1] are all the same."""
-    x, y = data(headed, "a", np.full((N, 5), 0.2, "float32"))
-    headed.compile("sgd")  # else Keras would relax the shape of labels to fit both
-    assert np.isfinite(headed.evaluate(x, y, verbose=0)).all()
+    x, ids = data(headed)
+    one_hot = {**ids, "a": np.eye(5, dtype="float32")[ids["a"].astype(int)]}
+    columns = {**ids, "a": ids["a"][:, None]}
+    weights = np.linspace(0.0, 1.0, N, dtype="float32")
+    per_label = {"a": weights, "b": np.stack([weights] * 3, axis=1)}
+    one, *others = [  # one after the other: Keras would relax the shapes that steps are traced with to fit all
+        headed.evaluate(x, y, sample_weight=given, verbose=0)
+        for y, given in ((ids, weights), (one_hot, weights), (columns, weights[:, None]), (ids, per_label))
+    ]
+    np.testing.assert_allclose(others, [one] * 3, rtol=1e-6)
     x, y = data(plain)
     same = {**y, "a": y["a"][:, None].astype("uint8"), "b": y["b"][:, None], "d": y["d"] > 0.5}
     weights = np.linspace(0.0, 1.0, N, dtype="float32")
@@ -181,10 +326,10 @@ def test_class_ids_in_a_type_that_holds_not_all_of_them():
     """299 as a byte would be 43."""
     _, outputs = tiny.graph()
     plan = plan_task(mtl.Task("a", mtl.heads.Classifier(300)), outputs["a"], "auto", None, None, None)
-    label_checks.assert_none_is_bad(label_checks.in_range(plan, tf.constant([0, 250], tf.uint8)))
+    batch_checks.assert_none_is_bad(batch_checks.in_range(plan, tf.constant([0, 250], tf.uint8)))
     label_checks.check_array(plan, np.array([0, 250], "uint8"), None, 2)
     with pytest.raises(tf.errors.InvalidArgumentError, match="from 0 to 299"):
-        label_checks.assert_none_is_bad(label_checks.in_range(plan, tf.constant([0, 301], tf.int16)))
+        batch_checks.assert_none_is_bad(batch_checks.in_range(plan, tf.constant([0, 301], tf.int16)))
 
 
 def test_a_loss_of_ones_own_takes_labels_of_any_shape():

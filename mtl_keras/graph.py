@@ -10,6 +10,8 @@ from typing import Any
 
 import keras
 
+from mtl_keras.errors import message
+
 
 @dataclass(frozen=True)
 class Call:
@@ -59,8 +61,30 @@ class Graph:
         return {id(part) for operation in operations for part in (operation, *getattr(operation, "variables", ()))}
 
 
+def named_outputs(model: Any) -> dict[str, Any]:
+    """The outputs of a functional model by name.
+
+    Raises:
+        ValueError: It is no such model, or its outputs are no dict.
+    """
+    try:
+        outputs = model.output
+    except AttributeError:
+        raise ValueError(
+            message(
+                "a functional model with dict outputs", "build it as keras.Model(inputs, {'task': ...})", model=model
+            )
+        ) from None
+    if not isinstance(outputs, dict):
+        raise ValueError(
+            message("a model with dict outputs", "build it with outputs={'task': ...}", outputs=type(outputs).__name__)
+        )
+    return outputs
+
+
 def trace(model: keras.Model) -> Graph:
     """Run the graph of a functional model with dict outputs once more and write down every call."""
+    outputs = dict(named_outputs(model))
     calls: list[Call] = []
 
     def watch(operation: Any, *args: Any, **kwargs: Any) -> Any:
@@ -70,7 +94,7 @@ def trace(model: keras.Model) -> Graph:
         return made
 
     # a plain model: cloning calls the constructor of the model's own class
-    plain = keras.Model(model.input, dict(model.output))
+    plain = keras.Model(model.input, outputs)
     again = keras.models.clone_model(
         plain, input_tensors=model.input, clone_function=lambda layer: layer, call_function=watch
     )

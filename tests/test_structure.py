@@ -19,7 +19,7 @@ ALLOWED = {
     "quiet": set(),
     "registry": {"errors"},
     "images": {"errors"},
-    "graph": set(),
+    "graph": {"errors"},
     "gradients": {"errors"},
     "weightings": {"errors", "registry"},
     "heads": {"errors", "registry"},

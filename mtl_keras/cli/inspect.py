@@ -5,6 +5,8 @@ from typing import Annotated
 
 import typer
 
+_OTHER_FILES = (".tflite", ".onnx", ".npz", ".h5", ".yaml", ".json")
+
 
 def inspect(
     path: Annotated[Path, typer.Argument(help="A .keras file or a CSV file.")],
@@ -22,6 +24,10 @@ def inspect(
 
         inspect_model(path)
         return
+    if path.is_dir() or path.suffix in _OTHER_FILES:
+        from mtl_keras.errors import message
+
+        raise ValueError(message("a .keras file or a CSV file", "choose one", path=str(path)))
     from mtl_keras.cli.inspect_table import inspect_table
 
     inspect_table(path, root, image, sheet, missing or [], delimiter, encoding, decode)

@@ -42,9 +42,9 @@ def read_arrays(path: Path, model: Any) -> tuple[Any, dict[str, Any]]:
     import numpy as np
 
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with path.open("rb") as opened, np.load(opened, allow_pickle=False) as file:
             arrays = {name: file[name] for name in file.files}
-    except (OSError, ValueError, EOFError, AttributeError) as error:
+    except (OSError, ValueError, EOFError, AttributeError, zipfile.BadZipFile) as error:
         raise ValueError(
             message(
                 "an .npz file of arrays, or the config.yaml of a training run",

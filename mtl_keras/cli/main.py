@@ -33,9 +33,9 @@ for _name, _function in COMMANDS.items():
 
 
 def main(arguments: list[str] | None = None) -> None:
-    """Run `mtl-keras`: wrong input ends it with the message and exit status 1, wrong usage with 2."""
+    """Run `mtl-keras`: input or files that are wrong end it with the message and exit status 1, wrong usage with 2."""
     try:
         app(arguments, prog_name="mtl-keras")
-    except ValueError as error:
+    except (ValueError, OSError) as error:
         print(f"mtl-keras: {error}", file=sys.stderr)
         sys.exit(1)

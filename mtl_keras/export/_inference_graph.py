@@ -9,6 +9,7 @@ import keras
 
 from mtl_keras.errors import message
 from mtl_keras.export._fake_quant import baked, is_aware
+from mtl_keras.graph import named_outputs
 from mtl_keras.tasks import checked_names
 
 _NAME = re.compile(r"[A-Za-z][A-Za-z0-9_]*\Z")
@@ -37,7 +38,7 @@ def inference_graph(model: keras.Model, ranges: bool = False) -> keras.Model:
         >>> half.output["a"].dtype, inference_graph(half).output["a"].dtype
         ('float16', 'float32')
     """
-    outputs = _outputs(model)
+    outputs = named_outputs(model)
     checked_names(outputs)
     for tensor in model.inputs:
         if not _NAME.match(tensor.name):
@@ -72,22 +73,6 @@ def checked_tasks(tasks: Sequence[str], known: list[str]) -> list[str]:
     if not given or len(set(given)) != len(given) or not set(given) <= set(known):
         raise ValueError(message(f"tasks among {known}, each once", "correct the names", tasks=given))
     return given
-
-
-def _outputs(model: keras.Model) -> dict[str, Any]:
-    try:
-        outputs = model.output
-    except AttributeError:
-        raise ValueError(
-            message(
-                "a functional model with dict outputs", "build it as keras.Model(inputs, {'task': ...})", model=model
-            )
-        ) from None
-    if not isinstance(outputs, dict):
-        raise ValueError(
-            message("a model with dict outputs", "build it with outputs={'task': ...}", outputs=type(outputs).__name__)
-        )
-    return outputs
 
 
 @contextmanager

@@ -71,12 +71,14 @@ class Manifest:
             metrics: Metrics on test data.
 
         Raises:
-            ValueError: `before` says something that `Predictor` would not do.
+            ValueError: The model has no outputs by name, or `before` says something that `Predictor` would not do.
         """
+        from mtl_keras.graph import named_outputs  # which imports Keras
+
         heads = {task.name: task.head for task in getattr(model, "tasks", []) if getattr(task, "head", None)}
         tasks = {
             name: {"kind": "values", "shape": _sides(tensor)} | (heads[name].describe() if name in heads else {})
-            for name, tensor in model.output.items()
+            for name, tensor in named_outputs(model).items()
         }
         inputs = {tensor.name: {"shape": _sides(tensor), "dtype": str(tensor.dtype)} for tensor in model.inputs}
         in_graph = dict(getattr(model, "preprocessing", None) or {})

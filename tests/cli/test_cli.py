@@ -141,6 +141,33 @@ def test_wrong_input_ends_with_its_message_and_status_1(capsys, saved, tmp_path)
     )
 
 
+def test_files_of_another_kind_are_named(capsys, saved, tmp_path):
+    _, folder, _ = saved
+    inputs, outputs = tiny.graph()
+    keras.Model(inputs, list(outputs.values())).save(tmp_path / "list.keras")
+    (tmp_path / "cut.npz").write_bytes((folder / "data.npz").read_bytes()[:300])
+    for path in (tmp_path, folder / "data.npz", "model.tflite"):
+        assert run(capsys, "inspect", path) == (
+            1,
+            "",
+            f"mtl-keras: Expected a .keras file or a CSV file. Received: path={str(path)!r}. Do choose one.\n",
+        )
+    unnamed = "mtl-keras: Expected a model with dict outputs. Received: outputs='list'. Do build it with outputs="
+    assert run(capsys, "inspect", tmp_path / "list.keras")[2].startswith(unnamed)
+    status, _, err = run(capsys, "export", tmp_path / "list.keras", "--out", tmp_path / "versions")
+    assert status == 1
+    assert err.startswith(unnamed)
+    assert not list(tmp_path.glob("versions/*"))
+    status, _, err = run(capsys, "evaluate", folder / "model.keras", tmp_path / "cut.npz")
+    assert status == 1
+    assert err.startswith(
+        "mtl-keras: Expected an .npz file of arrays, or the config.yaml of a training run. Received: "
+    )
+    status, _, err = run(capsys, "export", folder / "model.keras", "--out", "/proc/versions")
+    assert status == 1
+    assert err.startswith("mtl-keras: [Errno ")
+
+
 def test_a_plain_model_cannot_be_evaluated(capsys, saved, tmp_path):
     _, folder, _ = saved
     inputs, outputs = tiny.graph()

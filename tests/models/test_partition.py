@@ -117,6 +117,22 @@ def test_a_layer_on_both_sides_of_the_cut_is_named():
     )
 
 
+def test_outputs_without_names_are_refused():
+    x = keras.Input((4,))
+    h = layers.Dense(3)(x)
+    for call in (partition, mtl.export.inference_graph, mtl.export.Manifest.of):
+        tiny.refused(
+            lambda call=call: call(keras.Model(x, [layers.Dense(1)(h), layers.Dense(1)(h)])),
+            "Expected a model with dict outputs. Received: outputs='list'. Do build it with outputs={'task': ...}.",
+        )
+        sequential = keras.Sequential([layers.Dense(1)], name="sequential")
+        tiny.refused(
+            lambda call=call, sequential=sequential: call(sequential),
+            "Expected a functional model with dict outputs. Received: model=<Sequential name=sequential, built=False>. "
+            "Do build it as keras.Model(inputs, {'task': ...}).",
+        )
+
+
 def test_a_task_that_shares_nothing_is_named():
     x = keras.Input((4,))
     h = layers.Dense(3)(x)

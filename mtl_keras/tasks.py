@@ -30,7 +30,7 @@ class Task:
         class_weight: `{class id: weight}` applied to the training loss of classification tasks, default none.
 
     Raises:
-        ValueError: The name cannot be used, or a weight is negative.
+        ValueError: The name cannot be used, the head is none, or a weight is negative.
 
     Example:
         >>> import mtl_keras as mtl
@@ -48,7 +48,11 @@ class Task:
         class_weight: Mapping[int, float] | None = None,
     ):
         self.name = checked_name(name)
-        self.head = head
+        if head is not None and (isinstance(head, type) or not callable(head) or not hasattr(head, "describe")):
+            raise ValueError(
+                message(f"a head for task {name!r}, or None", "pass an object, e.g. heads.Classifier(10)", head=head)
+            )
+        self.head: Any = head
         self.loss = loss
         self.metrics = metrics
         if not 0 <= weight < float("inf"):

@@ -32,6 +32,9 @@ def build(inputs: Any, sharing: Any, tasks: Sequence[Task], name: str | None = N
         >>> {task: tuple(output.shape) for task, output in model.output.items()}
         {'left': (None, 10), 'right': (None, 10)}
     """
+    for task in tasks:
+        if not isinstance(task, Task):
+            raise ValueError(message("tasks", "pass Task(name, head), e.g. heads.Classifier(10)", task=task))
     names = checked_names(task.name for task in tasks)
     for task in tasks:
         if task.head is None:

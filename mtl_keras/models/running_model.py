@@ -94,7 +94,7 @@ class RunningModel(SteppingModel):
         try:
             with (
                 readable(x, validation_data),
-                quiet_about_unknown_length(),
+                quiet_about_unknown_length(kwargs.get("steps_per_epoch")),
                 continued(self, {**arguments, **kwargs}) as resumed,
             ):
                 return super().fit(**resumed)
@@ -116,7 +116,7 @@ class RunningModel(SteppingModel):
         with self._setup.evaluation():
             if not within_fit:
                 x, y, sample_weight = self._checked(x, y, sample_weight)
-            with readable(x), quiet_about_unknown_length():
+            with readable(x), quiet_about_unknown_length(kwargs.get("steps")):
                 found = super().evaluate(x, y, batch_size, verbose, sample_weight, **kwargs)
         if not within_fit:  # which tells once, not after every epoch
             not_finite.tell(*self.plan.not_finite.counts())
@@ -124,6 +124,7 @@ class RunningModel(SteppingModel):
 
     def predict(self, x: Any, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """As in Keras: `{task: outputs}`. Warns of outputs, and inputs in arrays, that are not finite."""
+        data_checks.check_not_empty(x)
         outputs = super().predict(x, *args, **kwargs)
         not_finite.tell(*not_finite.counted(x, outputs))
         return outputs
@@ -159,6 +160,8 @@ class RunningModel(SteppingModel):
             data_checks.check_arrays(x, y, sample_weight, *tasks)
             y, sample_weight = data_checks.for_keras(y, sample_weight)
             batch = x, y, sample_weight
+        elif x is None:
+            raise ValueError(message("data", "pass x and y, or a dataset of both", x=None))
         else:
             return x, y, sample_weight
         self._retrace(label_forms(batch, *tasks), training)

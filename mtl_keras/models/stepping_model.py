@@ -131,7 +131,7 @@ class SteppingModel(ReplicatedModel):
             raise ValueError(
                 message(
                     "at least one batch in every epoch",
-                    "add .repeat() to the dataset where steps_per_epoch is given, or leave steps_per_epoch out",
+                    "check what the dataset is made from, and .repeat() it where steps_per_epoch is given",
                     batches=0,
                 )
             )

@@ -86,9 +86,10 @@ def check_arrays(x: Any, y: Any, sample_weight: Any, plans: list[TaskPlan], untr
     """Check data that is in memory: not empty, of equal lengths, images finite, labels and weights as they may be."""
     labels, weights = labels_by_task(y, plans, untrained), weights_by_task(sample_weight, plans, untrained)
     flat = [np.asarray(part) for part in keras.tree.flatten(x)]
+    if any(part.ndim == 0 for part in flat):
+        raise ValueError(message("inputs as arrays", "convert them with numpy.asarray", x=type(x).__name__))
+    check_not_empty(x)
     length = len(flat[0])
-    if length == 0:
-        raise ValueError(message("at least one example", "check the file or filter behind the data", examples=0))
     for part in flat:
         if part.dtype.kind == "f" and not np.isfinite(part).all():
             bad = np.flatnonzero(~np.isfinite(part.reshape(length, -1)).all(axis=1))
@@ -99,10 +100,18 @@ def check_arrays(x: Any, y: Any, sample_weight: Any, plans: list[TaskPlan], untr
         label_checks.check_array(plan, labels[plan.name], weights.get(plan.name), length)
 
 
+def check_not_empty(x: Any) -> None:
+    """Refuse arrays without an example, and datasets that are known to have no batch."""
+    if isinstance(x, tf.data.Dataset):
+        if int(x.cardinality()) == 0:
+            raise _no_batch("dataset")
+    elif any(getattr(part, "shape", None) and part.shape[0] == 0 for part in keras.tree.flatten(x)):
+        raise ValueError(message("at least one example", "check the file or filter behind the data", examples=0))
+
+
 def check_dataset(dataset: tf.data.Dataset, plans: list[TaskPlan], untrained: Sequence[str] = ()) -> None:
     """Check a dataset by its length and element spec: not empty, (x, y[, sample_weight]), labels by name, numbers."""
-    if int(dataset.cardinality()) == 0:
-        raise _no_batch("dataset")
+    check_not_empty(dataset)
     spec = dataset.element_spec
     if not isinstance(spec, tuple) or not 2 <= len(spec) <= 3:
         raise ValueError(

@@ -45,8 +45,15 @@ def readable(*data: Any) -> Iterator[None]:
 
 
 @contextmanager
-def quiet_about_unknown_length() -> Iterator[None]:
-    """Keras warns at the end of every dataset of unknown length; an epoch without data is an error in this library."""
+def quiet_about_unknown_length(steps: int | None) -> Iterator[None]:
+    """Keras warns at the end of every dataset of unknown length; an epoch without data is an error in this library.
+
+    Args:
+        steps: How many the caller asked for: of fewer the warning is right.
+    """
+    if steps is not None:
+        yield
+        return
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", message="Your input ran out of data", category=UserWarning)
         yield

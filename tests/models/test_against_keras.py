@@ -81,6 +81,7 @@ def test_a_dataset_of_unknown_length_trains_as_one_of_known_length():
     assert logs == other
 
 
+@pytest.mark.filterwarnings("ignore:Your input ran out of data")
 def test_an_epoch_without_a_batch_is_an_error_not_a_loss_of_zero():
     model = tiny.model()
     model.compile("sgd", loss=tiny.LOSSES)
@@ -88,8 +89,18 @@ def test_an_epoch_without_a_batch_is_an_error_not_a_loss_of_zero():
         model.fit(tiny.dataset(*tiny.arrays(32)).filter(lambda *batch: True), epochs=3, steps_per_epoch=2, verbose=0)
     assert str(error.value) == (
         "Expected at least one batch in every epoch. Received: batches=0. "
-        "Do add .repeat() to the dataset where steps_per_epoch is given, or leave steps_per_epoch out."
+        "Do check what the dataset is made from, and .repeat() it where steps_per_epoch is given."
     )
+
+
+def test_an_epoch_of_fewer_steps_than_were_asked_for_is_told():
+    model = tiny.model()
+    model.compile("sgd", loss=tiny.LOSSES)
+    data = tiny.dataset(*tiny.arrays(48))
+    with pytest.warns(UserWarning, match="ran out of data"):
+        model.fit(data, epochs=2, steps_per_epoch=2, verbose=0)
+    with pytest.warns(UserWarning, match="ran out of data"):
+        model.evaluate(data, steps=4, verbose=0)
 
 
 @pytest.mark.parametrize("how", ["nan", "weight"])

@@ -247,6 +247,34 @@ def test_empty_data():
         lambda: compiled().fit(tiny.dataset(x, y).take(0), verbose=0),
         "Expected at least one batch. Received: batches=0. Do check what the dataset is made from.",
     )
+    refused(
+        lambda: tiny.model().predict(x[:0], verbose=0),
+        "Expected at least one example. Received: examples=0. Do check the file or filter behind the data.",
+    )
+
+
+def test_inputs_that_are_none():
+    x, y = tiny.arrays(8)
+    refused(
+        lambda: compiled().fit(verbose=0), "Expected data. Received: x=None. Do pass x and y, or a dataset of both."
+    )
+    refused(
+        lambda: compiled().fit(x.tolist(), y, verbose=0),
+        "Expected inputs as arrays. Received: x='list'. Do convert them with numpy.asarray.",
+    )
+
+
+def test_heads_and_tasks_that_are_none():
+    for head in ("classifier", mtl.heads.Classifier, 3):
+        refused(
+            lambda head=head: mtl.Task("a", head),
+            f"Expected a head for task 'a', or None. Received: head={head!r}. "
+            "Do pass an object, e.g. heads.Classifier(10).",
+        )
+    refused(
+        lambda: mtl.build(keras.Input((4, 4, 1)), mtl.sharing.Hard(mtl.trunks.Conv((2,))), ["a"]),
+        "Expected tasks. Received: task='a'. Do pass Task(name, head), e.g. heads.Classifier(10).",
+    )
 
 
 def test_labels_of_another_length():

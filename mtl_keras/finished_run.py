@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from mtl_keras import distribute
 from mtl_keras.analysis import RunReport, draw_predictions, draw_training, results_table, score_logs
 from mtl_keras.export import compare_with_single_tasks, write_version
+from mtl_keras.export._atomic import workplace
 
 
 @dataclass(frozen=True)
@@ -83,3 +85,15 @@ class FinishedRun:
         )
         print(f"\n{results}\n\nWritten to {version}: {', '.join(sorted(path.name for path in version.iterdir()))}")
         return version
+
+
+def check_output(output: str | PathLike[str]) -> None:
+    """Refuse before a run what could not be written after it, and make the folder of the versions.
+
+    Raises:
+        ValueError: A file is in the way.
+        OSError: The folder cannot be made or written to.
+    """
+    if distribute.is_chief():
+        with workplace(Path(output)):
+            pass

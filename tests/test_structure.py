@@ -42,7 +42,7 @@ ALLOWED = {
     "export": {
         "errors", "quiet", "graph", "registry", "tasks", "training", "models", "analysis", "data", "images",
     },
-    "finished_run": {"analysis", "export"},
+    "finished_run": {"analysis", "export", "distribute"},
 }  # fmt: skip
 # the only places that may name tf.distribute
 DISTRIBUTION = ("mtl_keras/gradients/replicas.py", "mtl_keras/distribute")

@@ -16,7 +16,7 @@ from mtl_keras.cli.train_config import TRUNKS, TrainConfig
 from mtl_keras.cli.watching import Watching
 from mtl_keras.data.baselines import baselines, references
 from mtl_keras.errors import message
-from mtl_keras.finished_run import FinishedRun
+from mtl_keras.finished_run import FinishedRun, check_output
 from mtl_keras.images import ImageFormat
 from mtl_keras.models import build
 
@@ -32,6 +32,7 @@ def run(config: TrainConfig) -> Path:
     # what can be wrong with the options shows before any image is read
     strategy, method = distribute.strategy(config.strategy), weightings.get(config.weighting)
     trunk, steps = make_trunk(config), augmentations(config.augment)
+    check_output(config.out)
     keras.config.set_dtype_policy(config.precision)
     # of several workers all train, and the chief writes
     new = Path(config.runs) / f"{Path(config.out).name}-{time.strftime('%Y%m%d-%H%M%S')}"

@@ -17,7 +17,7 @@ from mtl_keras import distribute
 from mtl_keras.cli.train_run import resuming
 from mtl_keras.data import Splits, augment
 from mtl_keras.data.baselines import baselines
-from mtl_keras.finished_run import FinishedRun
+from mtl_keras.finished_run import FinishedRun, check_output
 from pipelines.clothing.archive import EMBEDDED
 from pipelines.clothing.files import write_files
 from pipelines.options import parser, place_of
@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> Path:
     options = parse(arguments)
     absl.logging.set_verbosity("error")
     strategy = distribute.strategy(options.strategy)
+    check_output(options.output)
     keras.config.set_dtype_policy(options.precision)
 
     with distribute.chief_first(strategy):

@@ -14,7 +14,7 @@ import tensorflow as tf
 import mtl_keras as mtl
 from mtl_keras import distribute
 from mtl_keras.cli.train_run import resuming
-from mtl_keras.finished_run import FinishedRun
+from mtl_keras.finished_run import FinishedRun, check_output
 from pipelines.multi_fashion import dataset
 from pipelines.options import parser, place_of, positive
 
@@ -30,6 +30,7 @@ def main(arguments: list[str] | None = None) -> Path:
     """Run the whole pipeline; returns the version folder (of several workers the chief's only)."""
     options = parse(arguments)
     strategy = distribute.strategy(options.strategy)
+    check_output(options.output)
     absl.logging.set_verbosity("error")
     keras.config.set_dtype_policy(options.precision)
 

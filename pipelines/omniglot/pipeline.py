@@ -18,7 +18,7 @@ import mtl_keras as mtl
 from mtl_keras import distribute
 from mtl_keras.cli.train_run import resuming
 from mtl_keras.data import augment
-from mtl_keras.finished_run import FinishedRun
+from mtl_keras.finished_run import FinishedRun, check_output
 from pipelines.omniglot import alphabets
 from pipelines.options import parser, place_of
 
@@ -33,6 +33,7 @@ def main(arguments: list[str] | None = None) -> Path:
     options = parse(arguments)
     absl.logging.set_verbosity("error")
     strategy = distribute.strategy(options.strategy)
+    check_output(options.output)
     keras.config.set_dtype_policy(options.precision)
 
     source = alphabets.mixed(options.by, options.data, options.seed)

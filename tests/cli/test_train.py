@@ -156,6 +156,7 @@ def config(**changes):
 
 
 def test_wrong_options_show_before_any_image_is_read(capsys, tmp_path):
+    (tmp_path / "file").write_text("in the way")
     for option, value, expected in (
         ("--trunk", "tiny", "Expected a network of keras.applications. Received: application='tiny'."),
         ("--augment", "flop", "Expected an augmentation among"),
@@ -163,6 +164,7 @@ def test_wrong_options_show_before_any_image_is_read(capsys, tmp_path):
         ("--precision", "float8", "Expected a precision among"),
         ("--strategy", "all", "Expected a strategy among"),
         ("--resize", "squeeze", "Expected a way to resize among"),
+        ("--out", str(tmp_path / "file"), "Expected a folder to write to."),
     ):
         status, _, err = run(capsys, *arguments(tmp_path), option, value)
         assert status == 1

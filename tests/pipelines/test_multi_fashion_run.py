@@ -7,6 +7,7 @@ import re
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 import mtl_keras as mtl
@@ -106,3 +107,13 @@ def test_counts_have_to_be_positive(option, capsys):
         pipeline.parse([option, "0"])
     assert end.value.code == 2
     assert "a whole number of at least 1, not 0" in capsys.readouterr().err
+
+
+def test_a_run_that_could_not_be_written_does_not_begin(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    options = ["--output", str(tmp_path / "file"), "--build", str(tmp_path / "built")]
+    tiny.refused(
+        lambda: pipeline.main(options),
+        f"Expected a folder to write to. Received: path='{tmp_path}/file'. Do choose another, a file is in the way.",
+    )
+    assert not (tmp_path / "built").exists()

@@ -12,6 +12,7 @@ import numpy as np
 from mtl_keras import distribute
 from mtl_keras.callbacks.monitor import OVERALL, Monitor
 from mtl_keras.callbacks.one_name import variables_of_one_name
+from mtl_keras.errors import message
 
 
 class _Watching:
@@ -95,7 +96,7 @@ class BestModel(keras.callbacks.ModelCheckpoint, _Watching):
         save_weights_only: Default False.
 
     Raises:
-        ValueError: As for `EarlyStopping`.
+        ValueError: The path ends in something else; or as for `EarlyStopping`.
     """
 
     def __init__(
@@ -106,6 +107,9 @@ class BestModel(keras.callbacks.ModelCheckpoint, _Watching):
         save_weights_only: bool = False,
         verbose: int = 0,
     ):
+        ending = ".weights.h5" if save_weights_only else ".keras"
+        if not fspath(path).endswith(ending):
+            raise ValueError(message(f"a path that ends in {ending}", "rename the file", path=fspath(path)))
         # Keras writes beside the file, which takes the name when it is finished
         unfinished = Path(path).with_name(f".unfinished-{Path(path).name}")
         super().__init__(

@@ -8,10 +8,12 @@ from dataclasses import dataclass, field
 from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
+from zipfile import is_zipfile
 
 import keras
 
 from mtl_keras.errors import message
+from mtl_keras.models.partition import Partition, partition
 
 
 @dataclass(frozen=True)
@@ -41,7 +43,7 @@ def load_trunk(model: Any, source: Any) -> LoadReport:
     """Load all variables that the tasks share, trained or not, from a file or model.
 
     Args:
-        model: The MultiTaskModel to load into.
+        model: The model to load into: a MultiTaskModel, or any functional model with dict outputs.
         source: A `.keras` file, or a Keras model.
 
     Returns:
@@ -59,12 +61,12 @@ def load_trunk(model: Any, source: Any) -> LoadReport:
         >>> report.missing, report.reshaped
         ([], {})
     """
-    return _load((v for layer in model.partition.shared_layers for v in layer.variables), source)
+    return _load((v for layer in _parts(model).shared_layers for v in layer.variables), source)
 
 
 def load_task(model: Any, source: Any, task: str) -> LoadReport:
     """Load all variables of one task's head from a file or model; arguments and errors as for `load_trunk`."""
-    layers = model.partition.task_layers
+    layers = _parts(model).task_layers
     if task not in layers:
         raise ValueError(message(f"a task among {list(layers)}", "correct the name", task=task))
     return _load((v for layer in layers[task] for v in layer.variables), source)
@@ -74,6 +76,10 @@ def load_everything(model: Any, source: Any, compiled: bool) -> tuple[LoadReport
     """Load the weights of all layers; also returns the source, with its optimizer if `compiled`."""
     opened = _open(source, compiled)
     return _load((v for layer in model.layers for v in layer.weights), opened), opened
+
+
+def _parts(model: Any) -> Partition:
+    return model.partition if hasattr(model, "partition") else partition(model)
 
 
 def _load(variables: Iterable[keras.Variable], source: Any) -> LoadReport:
@@ -124,4 +130,6 @@ def _open(source: Any, compiled: bool = False) -> keras.Model:
         )
     if not Path(source).is_file():
         raise ValueError(message("a file that exists", "check the path", source=fspath(source)))
+    if not is_zipfile(source):
+        raise ValueError(message("a .keras file that is whole", "save or copy it again", source=fspath(source)))
     return keras.models.load_model(source, compile=compiled)

@@ -83,6 +83,14 @@ def test_what_is_measured_on_validation_data_needs_them(monitor, tmp_path):
         )
 
 
+def test_the_best_model_needs_a_path_that_keras_can_write():
+    for path, only_weights, ending in (("best.h5", False, ".keras"), ("best.keras", True, ".weights.h5")):
+        tiny.refused(
+            lambda path=path, only=only_weights: mtl.callbacks.BestModel(path, save_weights_only=only),
+            f"Expected a path that ends in {ending}. Received: path={path!r}. Do rename the file.",
+        )
+
+
 @pytest.mark.parametrize(("freq", "epochs"), [(5, 4), ([9], 4), (0, 4)])
 def test_what_would_never_be_validated_is_refused(freq, epochs):
     """Keras goes on without a word."""

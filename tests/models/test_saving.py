@@ -117,9 +117,12 @@ def test_heads_are_loaded_by_name_not_by_position(tmp_path):
     for mine, before in zip(target.get_layer("first_logits").weights, new, strict=True):
         np.testing.assert_array_equal(mine.numpy(), before)
     assert not np.array_equal(target.get_layer("a_logits").kernel, source.get_layer("a_logits").kernel)
+    plain = keras.Model(target.input, dict(target.output))
+    assert mtl.load_task(plain, source, "a").loaded == ["a_logits/kernel", "a_logits/bias"]
+    np.testing.assert_array_equal(target.get_layer("a_logits").kernel, source.get_layer("a_logits").kernel)
 
 
-def test_what_cannot_be_loaded_is_reported():
+def test_what_cannot_be_loaded_is_reported(tmp_path):
     other = mtl.build(
         keras.Input((8, 8, 1)),
         mtl.sharing.Hard(mtl.trunks.Conv((4, 6))),
@@ -152,3 +155,9 @@ def test_what_cannot_be_loaded_is_reported():
         mtl.load_trunk(first, "model.weights.h5")
     with pytest.raises(ValueError, match="Expected a file that exists"):
         mtl.load_trunk(first, "nowhere.keras")
+    cut = tmp_path / "cut.keras"
+    cut.write_bytes(b"PK")
+    tiny.refused(
+        lambda: mtl.load_trunk(first, cut),
+        f"Expected a .keras file that is whole. Received: source='{cut}'. Do save or copy it again.",
+    )

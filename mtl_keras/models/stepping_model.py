@@ -12,7 +12,7 @@ from mtl_keras.distribute.replicated_model import ReplicatedModel
 from mtl_keras.distribute.shares import Share
 from mtl_keras.errors import message
 from mtl_keras.models.setup import Setup
-from mtl_keras.training import data_checks, step
+from mtl_keras.training import batch_checks, data_checks, step
 from mtl_keras.training.compile_state import add_halves, check_shared
 from mtl_keras.training.step_plan import StepPlan
 from mtl_keras.training.weighting_data import in_two
@@ -95,8 +95,10 @@ class SteppingModel(ReplicatedModel):
     def _run(self, one_step: Any, data: Share, evaluating: bool = False) -> dict[str, Any]:
         # Of a dataset of unknown length Keras asks for one batch too many; in a graph everything that does not depend
         # on the batch runs all the same. So everything depends on it.
-        with tf.control_dependencies([t for t in tf.nest.flatten(data) if t is not None]):
-            one_step(self, self.plan, *self._by_task(data.batch), data.real)
+        batch = self._by_task(data.batch)
+        read = [t for t in tf.nest.flatten(data) if t is not None]
+        with tf.control_dependencies([*read, *batch_checks.assert_one_each(*batch)]):
+            one_step(self, self.plan, *batch, data.real)
             return self._logs(evaluating)
 
     def _by_task(self, batch: Any) -> tuple[Any, dict[str, Any], dict[str, Any]]:

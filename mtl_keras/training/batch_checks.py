@@ -1,14 +1,19 @@
 """What labels and sample weights of a batch may be: assertions of the graph, in the words of `label_checks`."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+import keras
 import tensorflow as tf
 
 from mtl_keras.errors import message
 from mtl_keras.training import label_words as words
 from mtl_keras.training.graph_errors import assert_in_graph
 from mtl_keras.training.task_plan import TaskPlan
+
+_Part = tuple[str, str, tf.Tensor]  # task, "labels" or "weights", and these
 
 
 @dataclass(frozen=True)
@@ -39,37 +44,34 @@ def weights_in_range(task: str, weights: tf.Tensor) -> Check:
     return Check(bad, weights, words.finite_weights(task), words.CORRECT_WEIGHTS)
 
 
-def assert_one_each(given: Sequence[tuple[str, str, tf.Tensor]], like: tf.Tensor) -> list[tf.Operation]:
+def assert_one_each(x: Any, labels: Mapping[str, Any], weights: Mapping[str, Any]) -> list[tf.Operation]:
     """That there are as many labels and sample weights as examples: TensorFlow would spread a single one over all.
-
-    Args:
-        given: Task, `"labels"` or `"weights"`, and these themselves.
-        like: An output of the batch.
 
     Raises:
         ValueError: It is known without looking at the batch that there are not.
     """
-    for task, what, tensor in given:
-        if not tensor.shape[:1].is_compatible_with(like.shape[:1]):
-            raise ValueError(
-                message(
-                    f"{like.shape[0]} {words.NAMES[what]} for task {task!r}, one per example",
-                    "check both",
-                    **{what: tensor.shape[0]},
-                )
-            )
-    unsure = [part for part in given if None in (part[2].shape[0], like.shape[0])]
-    if not unsure:
+    like = keras.tree.flatten(x)[0]
+    groups: dict[Any, list[_Part]] = {}
+    for what, given in (("labels", labels), ("weights", weights)):
+        for task, tensor in ((task, tf.convert_to_tensor(part)) for task, part in given.items()):
+            if not tensor.shape[:1].is_compatible_with(like.shape[:1]):
+                expected = f"{like.shape[0]} {words.NAMES[what]} for task {task!r}, one per example"
+                raise ValueError(message(expected, "check both", **{what: tensor.shape[0]}))
+            if tensor.shape.rank and None in (tensor.shape[0], like.shape[0]):
+                groups.setdefault((tensor.dtype, tensor.shape.rank), []).append((task, what, tensor))
+    if not groups:
         return []
-    number, sizes = tf.shape(like)[0], tf.stack([tf.shape(tensor)[0] for _, _, tensor in unsure])
+    # one operation for all of one kind, as steps with many tasks are many operations
+    shapes = [(rank, tf.shape_n([tensor for *_, tensor in parts])) for (_, rank), parts in groups.items()]
+    sizes, number = tf.concat([tf.concat(of, axis=0)[::rank] for rank, of in shapes], axis=0), tf.shape(like)[0]
 
-    def assert_one(index: int) -> tf.Operation | None:
-        task, what, _ = unsure[index]
-        expected = f" {words.NAMES[what]} for task {task!r}, one per example. Received: {what}="
-        size = sizes[index]
-        return assert_in_graph(size == number, "Expected ", number, expected, size, ". Do check both.")
+    def assert_one(index: int, task: str, what: str) -> tf.Operation | None:
+        size, name = sizes[index], words.NAMES[what]
+        parts = [number, f" {name} for task {task!r}, one per example. Received: {what}=", size, ". Do check both."]
+        return assert_in_graph(size == number, "Expected ", *parts)
 
-    return _assert_all(sizes == number, assert_one)
+    all_parts = enumerate(part for parts in groups.values() for part in parts)
+    return _assert_all(sizes == number, [partial(assert_one, index, *part[:2]) for index, part in all_parts])
 
 
 def assert_none_is_bad(checks: Sequence[Check]) -> list[tf.Operation]:
@@ -77,17 +79,17 @@ def assert_none_is_bad(checks: Sequence[Check]) -> list[tf.Operation]:
     if not checks:
         return []
     fine = ~tf.stack([tf.reduce_any(check.bad) for check in checks])
-    return _assert_all(fine, lambda index: _assert_none(checks[index]))
+    return _assert_all(fine, [partial(_assert_none, check) for check in checks])
 
 
-def _assert_all(fine: tf.Tensor, assert_one: Callable[[int], tf.Operation | None]) -> list[tf.Operation]:
+def _assert_all(fine: tf.Tensor, assertions: Sequence[Callable[[], Any]]) -> list[tf.Operation]:
     """One assertion for all of them: only where it fails it looks what to say."""
 
     def name_the_first() -> tf.Operation:
         said: list[tf.Operation] = []
-        for index in range(fine.shape[0]):
+        for make in assertions:
             with tf.control_dependencies(said):
-                assertion = assert_one(index)
+                assertion = make()
             said = [] if assertion is None else [assertion]  # run eagerly, it has raised
         return tf.no_op()
 

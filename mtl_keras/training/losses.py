@@ -42,10 +42,7 @@ def task_losses(
     A label is missing where it is NaN, where it equals the task's missing value, or where its sample weight is 0. It is
     replaced before the loss sees it: NaN times 0 would be NaN, and class id -1 an error on some devices.
     """
-    given = {plan.name: _given(plan, labels[plan.name], sample_weights.get(plan.name)) for plan in plans}
-    parts = [(name, what, part) for name, pair in given.items() for what, part in pair.items()]
-    with tf.control_dependencies(batch_checks.assert_one_each(parts, outputs[plans[0].name])):
-        read = [_read(plan, outputs[plan.name], **given[plan.name]) for plan in plans]
+    read = [_read(plan, labels[plan.name], outputs[plan.name], sample_weights.get(plan.name)) for plan in plans]
     checked = batch_checks.assert_none_is_bad([check for labels_of_task in read for check in labels_of_task.checks])
     with tf.control_dependencies(checked):
         targets = [tf.identity(labels_of_task.target) for labels_of_task in read]
@@ -76,21 +73,15 @@ class _Labels:
     checks: list[batch_checks.Check]
 
 
-def _given(plan: TaskPlan, labels: Any, weights: Any) -> dict[str, tf.Tensor]:
-    """Labels, and weights if there are any, as tensors of a shape and type that they may have."""
-    given = {"labels": tf.convert_to_tensor(labels)}
-    label_checks.check_spec(plan, given["labels"])
-    if weights is not None:
-        given["weights"] = tf.convert_to_tensor(weights)
-        label_checks.check_weights_spec(plan.name, given["weights"], given["labels"])
-    return given
-
-
-def _read(plan: TaskPlan, output: tf.Tensor, labels: tf.Tensor, weights: tf.Tensor | None = None) -> _Labels:
+def _read(plan: TaskPlan, labels: Any, output: tf.Tensor, sample_weight: Any) -> _Labels:
+    labels = tf.convert_to_tensor(labels)
+    label_checks.check_spec(plan, labels)
     target = _fit_rank(_numbers(labels), output)
-    exists, checks = _exists(target, plan.missing), []
-    if weights is not None:
-        weights = tf.cast(weights, tf.float32)
+    exists, weights, checks = _exists(target, plan.missing), None, []
+    if sample_weight is not None:
+        sample_weight = tf.convert_to_tensor(sample_weight)
+        label_checks.check_weights_spec(plan.name, sample_weight, labels)
+        weights = tf.cast(sample_weight, tf.float32)
         checks.append(batch_checks.weights_in_range(plan.name, weights))
         exists = tf.logical_and(exists, _spread(weights, target) != 0.0)
     target = tf.where(exists, target, tf.cast(plan.harmless, target.dtype))

@@ -54,10 +54,12 @@ def assert_one_each(x: Any, labels: Mapping[str, Any], weights: Mapping[str, Any
     groups: dict[Any, list[_Part]] = {}
     for what, given in (("labels", labels), ("weights", weights)):
         for task, tensor in ((task, tf.convert_to_tensor(part)) for task, part in given.items()):
+            if not tensor.shape.rank:  # said of it when it is read
+                continue
             if not tensor.shape[:1].is_compatible_with(like.shape[:1]):
                 expected = f"{like.shape[0]} {words.NAMES[what]} for task {task!r}, one per example"
                 raise ValueError(message(expected, "check both", **{what: tensor.shape[0]}))
-            if tensor.shape.rank and None in (tensor.shape[0], like.shape[0]):
+            if None in (tensor.shape[0], like.shape[0]):
                 groups.setdefault((tensor.dtype, tensor.shape.rank), []).append((task, what, tensor))
     if not groups:
         return []

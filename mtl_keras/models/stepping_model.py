@@ -68,6 +68,8 @@ class SteppingModel(ReplicatedModel):
             return
         super().make_train_function(force=True)
         watch = self.plan.watch
+        if force:
+            watch.forget_functions()
         if watch.scope is not None:
             plain = self.train_function
             super().make_train_function(force=True)
@@ -96,7 +98,7 @@ class SteppingModel(ReplicatedModel):
         # Of a dataset of unknown length Keras asks for one batch too many; in a graph everything that does not depend
         # on the batch runs all the same. So everything depends on it.
         batch = self._by_task(data.batch)
-        read = [t for t in tf.nest.flatten(data) if t is not None]
+        read = [t for t in tf.nest.flatten(data, expand_composites=True) if t is not None]
         with tf.control_dependencies([*read, *batch_checks.assert_one_each(*batch)]):
             one_step(self, self.plan, *batch, data.real)
             return self._logs(evaluating)

@@ -38,6 +38,10 @@ class GradientWatch:
         self._functions[self.scope], self.scope, self.due = function, scope, False
         return self._functions.get(scope)
 
+    def forget_functions(self) -> None:
+        """Have the functions of other scopes traced anew when they are next used."""
+        self._functions.clear()
+
     def choosing(self, plain: Any, measuring: Any) -> Any:
         """A training function that calls `measuring`, traced apart, where a measurement is due, and else `plain`."""
 

@@ -201,3 +201,15 @@ def test_what_cannot_be_measured():
         "Expected trainable variables that tasks share, for gradients to be measured on. "
         "Received: trainable_shared_variables=0. Do unfreeze the trunk, or choose a weighting that reads losses only.",
     )
+
+
+def test_a_step_of_an_earlier_fit_is_not_used_for_labels_of_another_form():
+    """It would be traced once more, with labels of any shape at all."""
+    model = tiny.model()
+    model.compile("sgd", loss=tiny.LOSSES)
+    x, y = tiny.arrays(8)
+    norms = []
+    for labels in (y, {name: given[:, None] for name, given in y.items()}):
+        model.set_weights(tiny.model().get_weights())
+        norms += model.fit(x, labels, callbacks=[mtl.callbacks.WatchGradients(1)], verbose=0).history["a_gradient_norm"]
+    assert norms[1] == pytest.approx(norms[0], rel=1e-5)

@@ -5,6 +5,7 @@ import warnings
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import tiny
 
 import mtl_keras as mtl
@@ -135,3 +136,14 @@ def test_weights_without_any_state_begin_it_afresh(tmp_path):
     _, warned = loaded(tmp_path / "model.weights.h5", "uncertainty")
     assert [text.split("Received: ")[1].split(". ")[0] for text in warned] == ['saved="another weighting\'s"']
     keras.Model(*tiny.graph()).load_weights(tmp_path / "model.weights.h5")
+
+
+def test_sparse_inputs_of_a_dataset():
+    x = keras.Input((4,), sparse=True)
+    h = keras.layers.Dense(3)(x)
+    model = mtl.MultiTaskModel(x, {name: keras.layers.Dense(1, name=name)(h) for name in "ab"})
+    model.compile("sgd", loss="mse")
+    labels = {"a": np.ones(8), "b": np.zeros(8)}
+    given = [tf.sparse.from_dense(np.eye(8, 4)), np.eye(8, 4)]
+    one, other = (model.evaluate(tiny.dataset(part, labels, 4), verbose=0) for part in given)
+    assert one == pytest.approx(other, rel=1e-6)

@@ -70,6 +70,7 @@ def run(config: TrainConfig) -> Path:
     split = source.held_out
     held_out = source.batches(config.batch_size, split=split, strategy=strategy)
     logs = model.evaluate(held_out, return_dict=True, verbose=0)
+    facts += lost_section(source)
     constant = baselines(source, split)
     if not distribute.is_chief():
         distribute.wait_for_all(strategy)
@@ -202,6 +203,12 @@ def data_section(source: data.Source) -> str:
         counts = [f"{source.label_counts(split)[task]:,}" for split in splits]
         lines.append(table_row([task, kind.kind, f"{labels} {described.get('unit', '')}".strip(), *counts]))
     return "\n".join(lines)
+
+
+def lost_section(source: data.Source) -> str:
+    """What was left out while training, as Markdown; empty where nothing was."""
+    lines = [f"- {count:,} of {file} left out: it broke while training" for file, count in source.lost.items()]
+    return "\n".join(["\n", *lines]) if lines else ""
 
 
 def _against_constant(found: Mapping[str, tuple[str, float, str]], constant: Mapping[str, float], split: str) -> str:

@@ -130,6 +130,10 @@ class Examples(ABC):
         """What is wrong with which example, given an error that reading them raised; None where nothing is."""
         return None
 
+    def lost(self) -> dict[str, int]:
+        """How many examples, by file, could no longer be read and were left out, where they may be."""
+        return {}
+
 
 class IndexedExamples(Examples):
     """Examples that can be read in any order, by their number.

@@ -1,7 +1,6 @@
 """Examples whose images lie in files, and the checks that these files have to pass."""
 
 import os
-import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,8 +9,10 @@ import tensorflow as tf
 
 from mtl_keras.data.decoding import ImageDecoder, why_undecodable
 from mtl_keras.data.examples import Example, IndexedExamples
+from mtl_keras.data.lost import Lost
 from mtl_keras.data.paths import FoundFiles
 from mtl_keras.data.pixel_store import PixelStore
+from mtl_keras.data.problems import Problem
 from mtl_keras.data.rows import rows_of
 from mtl_keras.errors import message
 from mtl_keras.images import MAX_PIXELS, ImageHeader, UnreadableImage, read_header
@@ -48,17 +49,21 @@ class ImageFiles:
         """Where one file lies, or several."""
         return tf.strings.join([self.root, tf.gather(self._paths, index)], "/")
 
-    def why_not(self, error: str) -> tuple[str, str] | None:
-        """The first file that cannot be read now and what was expected, given the error that reading one raised."""
+    def why_not(self, index: int) -> tuple[str, str]:
+        """The path of a file, and what would have been right if it cannot be read now, else ""."""
+        path = os.fsdecode(self.path(tf.constant(index)).numpy())
+        try:
+            self.read(tf.constant(index))
+        except tf.errors.OpError as wrong:
+            return path, why_undecodable(path, wrong) if Path(path).is_file() else "a file that is there"
+        return path, ""
+
+    def first_unreadable(self, error: str) -> tuple[str, str] | None:
+        """As `why_not`, of the first file that cannot be read now, given the error that reading one raised."""
         paths = [os.fsdecode(path) for path in self.path(tf.range(len(self))).numpy()]
         # an error in opening a file names it, one in decoding does not
-        for index in [i for i, path in enumerate(paths) if path in error] or range(len(paths)):
-            try:
-                self.read(tf.constant(index))
-            except tf.errors.OpError as wrong:
-                there = Path(paths[index]).is_file()
-                return paths[index], why_undecodable(paths[index], wrong) if there else "a file that is there"
-        return None
+        suspects = [i for i, path in enumerate(paths) if path in error] or range(len(paths))
+        return next((found for found in map(self.why_not, suspects) if found[1]), None)
 
 
 class FileExamples(IndexedExamples):
@@ -69,8 +74,9 @@ class FileExamples(IndexedExamples):
         which: int64 [N], index into `files`.
         labels: `{task: array [N, ...]}`.
         input_name: Name of the input.
-        skip_bad: Whether a file that can no longer be read while training gives an example without labels and a line
-            on standard error; default False, for an error.
+        lost: What takes note of files that can no longer be read while training, each of which gives an example
+            without labels; default None, for an error.
+        problem: What the list says of the example of a number, given what was expected; needed for `lost`.
     """
 
     def __init__(
@@ -79,10 +85,11 @@ class FileExamples(IndexedExamples):
         which: np.ndarray,
         labels: Mapping[str, np.ndarray],
         input_name: str,
-        skip_bad: bool = False,
+        lost: Lost | None = None,
+        problem: Callable[[int, str], Problem] | None = None,
     ):
         super().__init__(labels)
-        self._files, self._input_name, self._skip_bad = files, input_name, skip_bad
+        self._files, self._input_name, self._lost, self._problem = files, input_name, lost, problem
         with tf.device("CPU:0"):
             self._which = tf.constant(which, tf.int64)
 
@@ -90,7 +97,7 @@ class FileExamples(IndexedExamples):
         return {self._input_name: self._files.read(tf.gather(self._which, index))}
 
     def stored(self, key: tf.Tensor, shuffle: bool) -> tf.data.Dataset:
-        if not self._skip_bad:
+        if self._lost is None:
             return super().stored(key, shuffle)
 
         def one_or_nothing(number: tf.Tensor) -> tf.data.Dataset:
@@ -103,14 +110,22 @@ class FileExamples(IndexedExamples):
 
     def _left_out(self, number: tf.Tensor) -> tuple[tf.Tensor, Example]:
         """What stands for an example whose file cannot be read: one without labels, so that nothing is learnt."""
-        path = self._files.path(tf.gather(self._which, number))
-        told = tf.print("Left out, as it can no longer be read:", path, output_stream=sys.stderr)
-        with tf.control_dependencies([told]):
-            image = tf.zeros(self._files.decoder.format.shape, tf.uint8)
-        return tf.constant(self.size, tf.int64), {self._input_name: image}
+        none = tf.ensure_shape(tf.numpy_function(self._note, [number], tf.int64), ())
+        return none, {self._input_name: tf.zeros(self._files.decoder.format.shape, tf.uint8)}
+
+    def _note(self, number: int) -> np.ndarray:
+        """Take note of a lost example; returns the number that has no labels."""
+        assert self._lost is not None
+        assert self._problem is not None
+        path, expected = self._files.why_not(int(self._which[number]))
+        self._lost.add(path, self._problem(int(number), expected or "a file that is there all the time").line())
+        return np.array(self.size)
+
+    def lost(self) -> dict[str, int]:
+        return {} if self._lost is None else self._lost.by_file()
 
     def explain(self, error: str) -> str | None:
-        found = self._files.why_not(error)
+        found = self._files.first_unreadable(error)
         if found is None:
             return None
         path, expected = found

@@ -17,6 +17,7 @@ from mtl_keras.data.image_files import FileExamples, ImageFiles, Progress, Store
 from mtl_keras.data.kinds import LabelKind
 from mtl_keras.data.label_columns import LabelColumn
 from mtl_keras.data.label_reading import read_labels
+from mtl_keras.data.lost import Lost
 from mtl_keras.data.paths import MISSING, Root
 from mtl_keras.data.pixel_store import MEMORY, PixelStore
 from mtl_keras.data.problems import Problem, Problems, shortened
@@ -71,7 +72,7 @@ class Reading:
         labels = {task: read_labels(task, column, table, problems) for task, column in self.columns.items()}
         if self.splits.column is not None:
             problems.extend(_split_problems(table, self.splits.column))
-        images = _Images(table, self.image, Root(self.root), self.image_format, bool(self.skip_bad))
+        images = _Images(table, self.image, Root(self.root), self.image_format, Lost.of(self.skip_bad))
         images.check(problems, "pixels" if self.cache is not None else self.check, self.cache, self.progress)
         if not self.skip_bad:
             problems.refuse()
@@ -100,12 +101,10 @@ class Reading:
                 unseen[task] = dict(values.most_common(UNSEEN_SHOWN))
                 _check_seen(task, column, kinds[task].known(encoded[task]), ids, unseen[task])
         codes = table.column(self.image).codes
-        examples = {
-            name: images.examples(
-                codes[ids == index], {task: values[ids == index] for task, values in encoded.items()}, self.input_name
-            )
-            for index, name in enumerate(NAMES)
-        }
+        examples = {}
+        for index, name in enumerate(NAMES):
+            own = {task: values[ids == index] for task, values in encoded.items()}
+            examples[name] = images.examples(codes[ids == index], table.rows[ids == index], own, self.input_name)
         made = self.image_format
         before = {"scale": 1 / 255, "pixels": _pixels(made), "image": made.describe()}
         specs = {self.input_name: tf.TensorSpec(made.shape, tf.uint8)}
@@ -132,8 +131,8 @@ def _check_seen(task: str, column: LabelColumn, known: np.ndarray, ids: np.ndarr
 class _Images:
     """The files of one column: each different path is looked at once, however many rows name it."""
 
-    def __init__(self, table: Table, name: str, root: Root, image_format: ImageFormat, skip_bad: bool):
-        self.table, self.column, self.root, self.skip_bad = table, table.column(name), root, skip_bad
+    def __init__(self, table: Table, name: str, root: Root, image_format: ImageFormat, lost: Lost | None):
+        self.table, self.column, self.root, self.lost = table, table.column(name), root, lost
         self.decoder = ImageDecoder(image_format)
         self.files: ImageFiles | None = None
         self.store: PixelStore | None = None
@@ -166,22 +165,25 @@ class _Images:
             do = "pass the folder that the paths start from as root"
         for index in np.flatnonzero(np.isin(self.column.codes, list(wrong))).tolist():
             code = int(self.column.codes[index])
-            problems.add(
-                Problem(
-                    int(self.table.rows[index]),
-                    self.column.name,
-                    shortened(self.column.texts[code]),
-                    f"{wrong[code]} (below {self.root.folder})",
-                    do,
-                )
-            )
+            problems.add(self._problem(int(self.table.rows[index]), code, wrong[code], do))
 
-    def examples(self, codes: np.ndarray, labels: Mapping[str, np.ndarray], input_name: str) -> Examples:
+    def examples(
+        self, codes: np.ndarray, rows: np.ndarray, labels: Mapping[str, np.ndarray], input_name: str
+    ) -> Examples:
         which = self.index_of[codes]
         if self.store is not None:
             return StoredExamples(self.store, which, labels, input_name)
+
+        def problem(number: int, expected: str) -> Problem:
+            return self._problem(int(rows[number]), int(codes[number]), expected, "restore the file")
+
         assert self.files is not None
-        return FileExamples(self.files, which, labels, input_name, self.skip_bad)
+        return FileExamples(self.files, which, labels, input_name, self.lost, problem)
+
+    def _problem(self, row: int, code: int, expected: str, do: str) -> Problem:
+        """What is wrong with the file that a row names."""
+        path = shortened(self.column.texts[code])
+        return Problem(row, self.column.name, path, f"{expected} (below {self.root.folder})", do)
 
 
 def _in_several(files: np.ndarray, ids: np.ndarray) -> int:

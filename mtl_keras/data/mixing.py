@@ -184,6 +184,9 @@ class MixedExamples(Examples):
         explanations = (part.explain(error) for part in self.parts)
         return next((text for text in explanations if text is not None), None)
 
+    def lost(self) -> dict[str, int]:
+        return {file: count for part in self.parts for file, count in part.lost().items()}
+
     def own_labels(self) -> dict[str, np.ndarray]:
         return self._joined([part.own_labels() for part in self.parts])
 

@@ -31,6 +31,10 @@ class Problem:
     expected: str
     do: str = "correct the row, or skip bad rows"
 
+    def line(self) -> list[Any]:
+        """What the list of what was left out says of it."""
+        return [self.row, self.column, self.value, self.expected]
+
 
 class Problems:
     """The problems of one file; each row is counted once, by the first thing that is wrong with it.
@@ -96,9 +100,7 @@ class Problems:
         with Path(path).open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(["row", "column", "value", "expected"])
-            for row in self.rows:
-                problem = self._by_row[row]
-                writer.writerow([row, problem.column, problem.value, problem.expected])
+            writer.writerows(self._by_row[row].line() for row in self.rows)
 
 
 def shortened(value: str) -> str:

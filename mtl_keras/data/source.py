@@ -104,6 +104,11 @@ class Source:
         """The split to judge a trained model on: `"test"`, where there is none `"val"`, or else `"train"`."""
         return next(split for split in ("test", "val", "train") if split in self.sizes)
 
+    @property
+    def lost(self) -> dict[str, int]:
+        """`{file: number of examples}`: what broke after it had been looked at, and was left out with `skip_bad`."""
+        return {file: count for part in self.examples.values() for file, count in part.lost().items()}
+
     def label_counts(self, split: str = "train") -> dict[str, int]:
         """`{task: number of examples with a label}`."""
         return {task: tally.labelled for task, tally in self.tallies(split).items()}
@@ -186,7 +191,7 @@ class Source:
         batching = Batching(batch_size, training, distribute.replicas(strategy), augment)
         keys = self.order.keys() if training else fixed_key(self.order.seed)
         dataset = batching.apply(examples, keys, self.kinds, self._scales())
-        dataset.explain = examples.explain
+        dataset.explain, dataset.lost = examples.explain, examples.lost
         if training:
             dataset.begin_epoch = self.order.begin_epoch
         return dataset

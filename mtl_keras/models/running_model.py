@@ -14,6 +14,7 @@ from mtl_keras.training.continuing import continued
 from mtl_keras.training.finite import SatOut
 from mtl_keras.training.graph_errors import quiet_about_unknown_length, readable
 from mtl_keras.training.label_forms import label_forms
+from mtl_keras.training.lost_examples import lost_told
 from mtl_keras.training.validation import Validation
 from mtl_keras.training.weighting_data import beside_training
 
@@ -93,6 +94,7 @@ class RunningModel(SteppingModel):
         )
         try:
             with (
+                lost_told(x, validation_data),
                 readable(x, validation_data),
                 quiet_about_unknown_length(kwargs.get("steps_per_epoch")),
                 continued(self, {**arguments, **kwargs}) as resumed,

@@ -67,7 +67,8 @@ def train(folder, replicas, due=None):
     with distribute.strategy("mirrored" if replicas > 1 else "one").scope():
         model = tiny.model(batch_norm=True, dropout=0.3)
     rate = keras.optimizers.schedules.CosineDecay(0.01, 20)
-    optimizer = mtl.optimizers.per_task("adam", {"a": keras.optimizers.SGD(rate, momentum=0.9)}, global_clipnorm=1.0)
+    own = {"a": keras.optimizers.SGD(rate, momentum=0.9), "b": keras.optimizers.SGD(0.02, momentum=0.9)}
+    optimizer = mtl.optimizers.per_task("adam", own, global_clipnorm=1.0)
     weighting = mtl.weightings.Composed(["uncertainty", "pcgrad"]) if replicas == 1 else "uncertainty"
     model.compile(optimizer, loss=tiny.LOSSES, metrics={"a": ["accuracy"], "b": ["mae"]}, weighting=weighting)
     killer = Killer(due)
@@ -81,7 +82,7 @@ def train(folder, replicas, due=None):
             mtl.callbacks.EarlyStopping(patience=EPOCHS),
             mtl.callbacks.Schedule({"b": {2: 0.5}}),
             mtl.callbacks.TaskEarlyStopping(["b"], patience=2, min_delta=100.0),
-            mtl.callbacks.ReduceOnPlateau("overall", patience=1, min_delta=100.0),
+            mtl.callbacks.ReduceOnPlateau("b", factor=0.5, patience=1, min_delta=100.0),
             mtl.callbacks.BestModel(folder / "best.keras", "a"),
             mtl.callbacks.Resume(folder / "resume", every=2),
         ],

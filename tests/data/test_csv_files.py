@@ -301,7 +301,8 @@ def test_a_file_that_breaks_while_training_is_named_or_left_out(shop, tmp_path, 
         (tmp_path / "photos").mkdir(exist_ok=True)
         (tmp_path / "photos" / path.name).write_bytes(path.read_bytes())
     (tmp_path / "shop.csv").write_bytes((shop / "shop.csv").read_bytes())
-    strict, forgiving = (from_csv(tmp_path / "shop.csv", image_size=(8, 8), skip_bad=skip) for skip in (False, True))
+    listed = tmp_path / "left_out.csv"
+    strict, forgiving = (from_csv(tmp_path / "shop.csv", image_size=(8, 8), skip_bad=skip) for skip in (False, listed))
     whole = [batch[1]["size"].numpy().tolist() for batch in forgiving.batches(4, training=True)]
     broken = tmp_path / "photos" / "07.png"
     content = broken.read_bytes()
@@ -329,3 +330,7 @@ def test_a_file_that_breaks_while_training_is_named_or_left_out(shop, tmp_path, 
         assert all((weight.numpy()[out] == 0).all() for weight in weights.values())
     assert f'Left out, as it can no longer be read: "{broken}"' in capfd.readouterr().err
     model.fit(forgiving.batches(4, training=True), epochs=2, verbose=0)
+    # once, however often it was left out
+    with listed.open() as file:
+        assert list(csv.reader(file))[1:] == [["9", "photo", "photos/07.png", f"{expected} (below {tmp_path})"]]
+    assert forgiving.lost == {str(broken): 1}

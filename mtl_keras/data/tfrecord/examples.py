@@ -1,6 +1,6 @@
 """Examples that lie in TFRecord files."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -10,89 +10,11 @@ from mtl_keras.data.examples import Example, Examples
 from mtl_keras.data.order import permutation
 from mtl_keras.data.rows import rows_of
 from mtl_keras.data.tfrecord.features import Feature
-from mtl_keras.data.tfrecord.frames import compression_of, readable
-from mtl_keras.data.tfrecord.scan import ScannedFile, Scanner
+from mtl_keras.data.tfrecord.files import RecordFiles
 from mtl_keras.errors import message
 
-# how many files are read at once, and how many records in a row come from each
-_AT_ONCE, _IN_A_ROW = 16, 32
-_BUFFER = 2**20
-
-
-class RecordFiles:
-    """The records of several files in a row, numbered from 0 over all files; damaged ones are passed over.
-
-    Args:
-        files: What was found in them.
-    """
-
-    def __init__(self, files: Sequence[ScannedFile]):
-        counts = [len(file.numbers) for file in files]
-        self.size = sum(counts)
-        self.count = len(files)
-        packed = [compression_of(file.path) for file in files]
-        damaged = [file.damaged for file in files]
-        places = [file.places if file.damaged else [] for file in files]
-        with tf.device("CPU:0"):
-            self._paths = tf.constant([file.path for file in files])
-            self._packed = tf.constant(packed) if any(packed) else None
-            self._damaged = tf.constant(damaged) if any(damaged) else None
-            self._counts = tf.constant(counts, tf.int64)
-            self._first = tf.cumsum(self._counts, exclusive=True)
-            self._places = tf.RaggedTensor.from_row_lengths(
-                tf.constant([place for row in places for place in row], tf.int64, shape=(sum(map(len, places)), 2)),
-                [len(row) for row in places],
-            )
-        self._before = [(file.path, file.frames, {problem.record for problem in file.problems}) for file in files]
-
-    def records(self, index: tf.Tensor, mine: tf.Tensor | None = None) -> tf.data.Dataset:
-        """`(numbers, records)` of one file in order, some at a time.
-
-        Args:
-            index: Of the file.
-            mine: Which of the records of all files are wanted, bool [N], default all.
-        """
-        # a function that is called for each record would cost more than reading it
-        first = tf.gather(self._first, index)
-        end = first + tf.gather(self._counts, index)
-        numbered = tf.data.Dataset.zip(tf.data.Dataset.range(first, end), self._read(index))
-        if mine is not None:
-            wanted = tf.data.Dataset.from_tensor_slices(mine[first:end])
-            both = tf.data.Dataset.zip(wanted, numbered).filter(lambda wanted, numbered: wanted)
-            numbered = both.map(lambda wanted, numbered: numbered)
-        return numbered.batch(_IN_A_ROW)
-
-    def _read(self, index: tf.Tensor) -> tf.data.Dataset:
-        """The records of one file."""
-        path = tf.gather(self._paths, index)
-        packed = "" if self._packed is None else tf.gather(self._packed, index)
-        if self._damaged is None:
-            return tf.data.TFRecordDataset(path, packed, _BUFFER)
-        # TensorFlow's reader stops at damage, if not before
-        damaged = tf.gather(self._damaged, index)
-        whole = tf.data.TFRecordDataset(tf.boolean_mask(path[None], ~damaged[None]), packed, _BUFFER)
-        content = tf.cond(damaged, lambda: tf.numpy_function(readable, [path], tf.string), lambda: "")
-        content = tf.ensure_shape(content, ())
-        pieces = tf.data.Dataset.from_tensor_slices(self._places[index])
-        return whole.concatenate(pieces.map(lambda place: tf.strings.substr(content, place[0], place[1])))
-
-    def changed(self, inputs: Mapping[str, Feature]) -> tuple[str, int | None, str] | None:
-        """File, number and what was expected of the first record that is no longer as it was; None where all are.
-
-        Args:
-            inputs: `{input: how it is stored}`.
-        """
-        for path, frames, known in self._before:
-            try:
-                now = Scanner(inputs, []).scan(path)
-            except ValueError:
-                return path, None, "a file that is there"
-            for problem in now.problems:
-                if problem.record not in known:
-                    return path, problem.record, problem.expected
-            if now.frames != frames:
-                return path, min(now.frames, frames), f"{frames} records"
-        return None
+# how many files are read at once
+_AT_ONCE = 16
 
 
 class RecordExamples(Examples):
@@ -127,7 +49,7 @@ class RecordExamples(Examples):
         self._takes_batches = all(feature.takes_batches for feature in inputs.values())
         with tf.device("CPU:0"):
             self._mine = None if mine.all() else tf.constant(mine)
-        self._facts = {name: rows_of(values) for name, values in facts.items()}
+        self._facts = {name: rows_of(files.with_stand_in(values)) for name, values in facts.items()}
 
     def stored(self, key: tf.Tensor, shuffle: bool) -> tf.data.Dataset:
         records = self._records(key, shuffle)
@@ -137,10 +59,20 @@ class RecordExamples(Examples):
         def parse(number: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, Example]:
             return number, self._inputs(number, tf.io.parse_single_example(record, self._features))
 
-        return records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+        if self.files.lost is None:
+            return records.map(parse, num_parallel_calls=tf.data.AUTOTUNE)
+
+        def parse_or_leave_out(number: tf.Tensor, record: tf.Tensor) -> tf.data.Dataset:
+            one = tf.data.Dataset.from_tensors((number, record))
+            return one.map(parse).ignore_errors().concatenate(one.map(self._left_out)).take(1)
+
+        return records.interleave(parse_or_leave_out, _AT_ONCE, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
     def read(self, number: tf.Tensor, stored: Any) -> Example:
         return self._inputs(number, tf.io.parse_example(stored, self._features)) if self._takes_batches else stored
+
+    def lost(self) -> dict[str, int]:
+        return {} if self.files.lost is None else self.files.lost.by_file()
 
     def own_labels(self) -> dict[str, np.ndarray]:
         return self._own_labels
@@ -172,6 +104,17 @@ class RecordExamples(Examples):
         if shuffle and self.size > 1:
             records = records.shuffle(min(self.shuffle_buffer, self.size), seed=key, reshuffle_each_iteration=False)
         return records
+
+    def _left_out(self, number: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, Example]:
+        """What stands for a record whose inputs cannot be read: one without labels, so that nothing is learnt."""
+
+        def note(number: int) -> np.ndarray:
+            self.files.note_lost(int(number), "inputs that can be read")
+            return np.array(self.files.size)
+
+        none = tf.ensure_shape(tf.numpy_function(note, [number], tf.int64), ())
+        blank = {name: tf.zeros(feature.spec.shape, feature.spec.dtype) for name, feature in self.inputs.items()}
+        return none, blank
 
     def _inputs(self, number: tf.Tensor, parsed: Example) -> Example:
         """The inputs of one record, or of a batch of them."""

@@ -11,9 +11,9 @@ Communications 1993.
 import gzip
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from os import PathLike, fsdecode, fspath
+from os import PathLike, fspath
 from pathlib import Path
 from typing import IO, Any
 
@@ -24,6 +24,9 @@ from mtl_keras.errors import message
 HEADER, FOOTER = 12, 4
 # what a message of protocol buffers cannot exceed
 _LARGEST = 2**31
+_CUT_OFF = "a whole record: the file is cut off"
+# what reading a packed file can raise
+_PACKED = (OSError, EOFError, zlib.error)
 
 
 @dataclass(frozen=True)
@@ -78,13 +81,27 @@ def frames(path: str | PathLike[str]) -> Iterator[Frame]:
             number, offset = number + 1, offset + HEADER + length + FOOTER
 
 
-def readable(path: str | PathLike[str] | bytes) -> bytes:
-    """The (unpacked) bytes of a file with every record that can be read at its place, and zeros between them."""
-    content = bytearray()
-    for frame in frames(fsdecode(path)):
-        if frame.record is not None:
-            content += bytes(frame.offset - len(content)) + frame.record
-    return bytes(content)
+def records_at(path: str, places: Iterable[tuple[int, int]]) -> Iterator[tuple[bytes | None, str]]:
+    """The records that lie at some places of a file, which was read before; or None, and what would have been right.
+
+    Args:
+        path: The file.
+        places: `(offset, length)` of each record in the (unpacked) file, in rising order.
+    """
+    try:
+        file = _open(path)
+    except OSError:
+        yield from ((None, "a file that is there") for _ in places)
+        return
+    with file:
+        for offset, length in places:
+            try:
+                file.seek(offset - HEADER)
+                found = _next(file, HEADER + length + FOOTER)
+            except _PACKED as error:
+                found = None, _unpackable(error), None
+            record, damage, _ = found or (None, _CUT_OFF, None)
+            yield record, damage
 
 
 def masked_crc(data: bytes) -> int:
@@ -105,21 +122,25 @@ def _next(file: IO[bytes], left: int) -> tuple[bytes | None, str, int | None] | 
         if not header:
             return None
         if len(header) < HEADER:
-            return None, "a whole record: the file is cut off", None
+            return None, _CUT_OFF, None
         length, crc = struct.unpack("<QI", header)
         if masked_crc(header[:8]) != crc:
             return None, "a record whose length has the right checksum", None
         if length > min(left, _LARGEST) - HEADER - FOOTER:
-            return None, "a whole record: the file is cut off", None
+            return None, _CUT_OFF, None
         record = file.read(length)
         footer = file.read(FOOTER)
-    except (OSError, EOFError, zlib.error) as error:
-        return None, f"a packed file that can be unpacked ({error})", None
+    except _PACKED as error:
+        return None, _unpackable(error), None
     if len(record) < length or len(footer) < FOOTER:
-        return None, "a whole record: the file is cut off", None
+        return None, _CUT_OFF, None
     if masked_crc(record) != struct.unpack("<I", footer)[0]:
         return None, "a record with the right checksum", length
     return record, "", length
+
+
+def _unpackable(error: Exception) -> str:
+    return f"a packed file that can be unpacked ({error})"
 
 
 def _open(path: str | PathLike[str]) -> Any:

@@ -31,6 +31,11 @@ class RecordProblem:
     found: str = ""
     rest: bool = False
 
+    def line(self) -> list[Any]:
+        """What the list of what was left out says of it."""
+        lost = "lost" if self.rest else ""
+        return [self.file, self.record, self.feature, self.found, self.expected, lost]
+
 
 def refuse(problems: list[RecordProblem]) -> None:
     """Raise the first problem, if there is one, and say how many there are.
@@ -64,9 +69,7 @@ def write_list(problems: Iterable[RecordProblem], path: str | PathLike[str]) -> 
     with Path(path).open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["file", "record", "feature", "found", "expected", "rest_of_file"])
-        for problem in problems:
-            lost = "lost" if problem.rest else ""
-            writer.writerow([problem.file, problem.record, problem.feature, problem.found, problem.expected, lost])
+        writer.writerows(problem.line() for problem in problems)
 
 
 def count_by_reason(problems: Iterable[RecordProblem]) -> dict[str, int]:

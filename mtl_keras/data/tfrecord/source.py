@@ -13,10 +13,12 @@ import numpy as np
 from mtl_keras.data.arrays import encode
 from mtl_keras.data.columns import Column, stated_columns
 from mtl_keras.data.kinds import LabelKind, NumberKind
+from mtl_keras.data.lost import Lost
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import NAMES, Splits
-from mtl_keras.data.tfrecord.examples import RecordExamples, RecordFiles
+from mtl_keras.data.tfrecord.examples import RecordExamples
 from mtl_keras.data.tfrecord.features import Feature, stated_feature
+from mtl_keras.data.tfrecord.files import RecordFiles
 from mtl_keras.data.tfrecord.labels import as_stored
 from mtl_keras.data.tfrecord.problems import refuse, write_list
 from mtl_keras.data.tfrecord.records import Records
@@ -52,7 +54,8 @@ def from_tfrecord(
         splits: How to divide the records, unless `pattern` does; default 10 % each for val and test at random. `column`
             and `group` are names of features.
         skip_bad: What happens to records that cannot be used: False (default) for an error that names the first one,
-            True to leave them out, or a path: they are left out and listed there.
+            True to leave them out, or a path: they are left out and listed there. So are those that break while
+            training, see `source.lost`.
         shuffle_buffer: How many training records are mixed at a time, default 4,096; they are held in memory as they
             are stored. Records that lie in order of class need files that do not, or a large buffer.
         seed: Seed of the order of the training examples, default 0.
@@ -112,14 +115,21 @@ def from_tfrecord(
         refuse(records.problems)
     elif not isinstance(skip_bad, bool):
         write_list(records.problems, skip_bad)
+    lost = Lost.of(skip_bad)
     if not records.usable.any():
         refuse(records.problems)
         raise ValueError(message("at least one record", "give files that hold some", files=list(paths.values())))
-    return _source(records, inputs, schema, splits, shuffle_buffer, seed)
+    return _source(records, inputs, schema, splits, shuffle_buffer, seed, lost)
 
 
 def _source(
-    records: Records, inputs: Mapping[str, Feature], schema: Schema | None, splits: Splits, buffer: int, seed: int
+    records: Records,
+    inputs: Mapping[str, Feature],
+    schema: Schema | None,
+    splits: Splits,
+    buffer: int,
+    seed: int,
+    lost: Lost | None,
 ) -> Source:
     ids = records.split_ids(splits)
     training = (ids == NAMES.index("train")) & records.usable
@@ -143,7 +153,7 @@ def _source(
         if len(files):
             rows = np.isin(records.file_of, files)
             examples[split] = RecordExamples(
-                RecordFiles([records.files[number] for number in files]),
+                RecordFiles([records.files[number] for number in files], lost),
                 inputs,
                 {name: values[rows] for name, values in records.facts().items()},
                 {task: values[rows] for task, values in encoded.items()},

@@ -10,6 +10,7 @@ from record_files import example, jpeg, write
 
 import mtl_keras as mtl
 from mtl_keras.data import Splits, tfrecord
+from mtl_keras.training.graph_errors import readable
 
 PNG = tfrecord.Png((6, 5, 3)).write(np.arange(90, dtype=np.uint8).reshape(6, 5, 3)).bytes_list.value[0]
 
@@ -42,8 +43,18 @@ def test_a_damaged_input_is_named_by_file_and_record(tmp_path, feature, whole, d
 def test_headers_alone_are_looked_at_where_asked_for(tmp_path):
     records = [example(image=jpeg(40, 40)[:-30] if n == 5 else jpeg(40, 40), label=n % 2) for n in range(12)]
     feature = tfrecord.ImageFile(8, check="headers")
-    source = mtl.data.from_tfrecord(write(tmp_path / "a", records), {"image": feature}, ["label"])
+    file = write(tmp_path / "a", records)
+    source = mtl.data.from_tfrecord(file, {"image": feature}, ["label"], Splits(0, 0))
     assert source.about["used"] == 12
+    # what nobody looked at shows while training
+    data = source.batches(12, split="train")
+    with pytest.raises(ValueError, match="Expected an image file that is whole") as error, readable(data):
+        list(data)
+    assert f"as it was before training. Received: file='{file}', record=5." in str(error.value)
+    source = mtl.data.from_tfrecord(file, {"image": feature}, ["label"], Splits(0, 0), skip_bad=tmp_path / "bad.csv")
+    assert [float(w["label"].numpy().sum()) for _, _, w in source.batches(12, split="train")] == [11.0]
+    assert source.lost == {file: 1}
+    assert (tmp_path / "bad.csv").read_text().splitlines()[1:] == [f"{file},5,,,inputs that can be read,"]
 
 
 def test_fuzz_packed_files_give_what_lies_before_the_damage(tmp_path):

@@ -91,8 +91,7 @@ def check_output(output: str | PathLike[str]) -> None:
     """Refuse before a run what could not be written after it, and make the folder of the versions.
 
     Raises:
-        ValueError: A file is in the way.
-        OSError: The folder cannot be made or written to.
+        ValueError: A file is in the way, or the folder cannot be made or written to.
     """
     if distribute.is_chief():
         with workplace(Path(output)):

@@ -20,6 +20,9 @@ FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP")
 MAX_PIXELS = 50_000_000
 _ORIENTATION = 0x0112
 _KNOWN = "an image file (JPEG, PNG, BMP, GIF or WebP)"
+# how files begin; two letters, as those of BMP, may begin anything
+_BEGINS = {b"\xff\xd8\xff": "JPEG", b"\x89PNG\r\n\x1a\n": "PNG", b"GIF8": "GIF", b"RIFF": "WebP"}
+_CUT = "a {} file whose header is whole, not cut off or damaged"
 _SMALL = "an image of at most {:,} pixels"
 
 
@@ -262,15 +265,28 @@ def _open(source: str | PathLike[str] | bytes, max_pixels: int) -> Image.Image:
     except OSError as error:
         known = not isinstance(error, UnidentifiedImageError)
         raise UnreadableImage(
-            _KNOWN, "replace the file", **_named(source), **({"error": str(error)} if known else {})
+            _expected_of(source), "replace the file", **_named(source), **({"error": str(error)} if known else {})
         ) from error
     except Exception as error:  # a decoder's first look at hostile bytes can raise anything
-        raise UnreadableImage(_KNOWN, "replace the file", **_named(source), error=str(error)[:200]) from error
+        raise UnreadableImage(
+            _expected_of(source), "replace the file", **_named(source), error=str(error)[:200]
+        ) from error
     if image.width * image.height > max_pixels:
         image.close()
         size = (image.width, image.height)
         raise UnreadableImage(_SMALL.format(max_pixels), "shrink it", **_named(source), size=size)
     return image
+
+
+def _expected_of(source: str | PathLike[str] | bytes) -> str:
+    """What a file that cannot be opened as an image should have been, by its first bytes."""
+    try:
+        if not isinstance(source, bytes):
+            with open(source, "rb") as file:
+                source = file.read(8)
+    except OSError:
+        return _KNOWN
+    return next((_CUT.format(name) for begin, name in _BEGINS.items() if source.startswith(begin)), _KNOWN)
 
 
 def _orientation(image: Image.Image, kind: str) -> int:

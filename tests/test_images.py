@@ -164,13 +164,26 @@ def test_prepared_takes_files_bytes_and_pixels_of_any_size(tmp_path):
         (b"", "an image file (JPEG, PNG, BMP, GIF or WebP)"),
         (b"this is text", "an image file (JPEG, PNG, BMP, GIF or WebP)"),
         (FILES["JPEG"][:-40], "an image file that is whole"),
+        (FILES["JPEG"][:60], "a JPEG file whose header is whole, not cut off or damaged"),
+        (FILES["PNG"][:20], "a PNG file whose header is whole, not cut off or damaged"),
         (FILES["PNG"][:-40], "an image file that is whole"),
         (FILES["GIF"][:40], "an image file that is whole"),
         (bomb(8_000), "an image of at most 50,000,000 pixels"),
         (bomb(60_000), "an image of at most 50,000,000 pixels"),
         (encoded(corners(), "TIFF"), "an image file (JPEG, PNG, BMP, GIF or WebP)"),
     ],
-    ids=["empty", "text", "cut JPEG", "cut PNG", "cut GIF", "bomb", "larger bomb", "another format"],
+    ids=[
+        "empty",
+        "text",
+        "cut JPEG",
+        "JPEG cut early",
+        "PNG cut early",
+        "cut PNG",
+        "cut GIF",
+        "bomb",
+        "larger bomb",
+        "another format",
+    ],
 )
 def test_what_is_no_image_is_refused_by_name(content, expected, tmp_path):
     path = tmp_path / "photo.jpg"

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mtl_keras.cli.tables import print_table
+from mtl_keras.errors import message
 
 SAMPLES = 24
 _SHOWN = 5  # rows with problems, labels of a column
@@ -26,6 +27,8 @@ def inspect_table(
     decode: bool,
 ) -> None:
     """Print what is in a CSV file; draw samples where it names images."""
+    if sheet is not None and sheet.suffix.lower() != ".png":
+        raise ValueError(message("a .png file for the samples", "give it another name", sheet=str(sheet)))
     from mtl_keras.quiet import import_tensorflow
 
     import_tensorflow()
@@ -60,13 +63,15 @@ def inspect_table(
 
 def _row(column: Any) -> list[str]:
     kind, count = column.look.kind, len(column.labels)
-    looks = f"{count} {_LOOKS[kind]}" if kind == "class" else _LOOKS[kind]
+    looks = _LOOKS[kind]
+    if kind == "class":
+        looks = f"{count} {looks}" if count > 1 else "one class only"
     labelled = column.rows - column.missing
     labels = ", ".join(f"{text[:30]} {often / labelled:.0%}" for text, often in column.labels.most_common(_SHOWN))
     if kind == "number":
         labels = f"{column.smallest:g} to {column.largest:g}, mean {column.mean:.4g}"
     elif kind == "mixed":
-        labels = f"e.g. {column.look.odd[:30]!r}"
+        labels = f"{column.look.odd[:30]!r} in row {column.odd_row}"
     elif kind in ("text", "image"):
         labels = f"{count:,} different, e.g. {next(iter(column.labels))[:40]}"
     elif count > _SHOWN:
@@ -119,11 +124,15 @@ def _print_command(path: Path, root: Path | None, image: str, columns: Sequence[
     if split is not None:
         words += ["--split-column", split]
     for column in columns:
-        if column.name != split and column.look.kind in ("class", "multilabel", "number"):
+        if column.name != split and _can_be_learnt(column):
             plain = "".join(sign if sign.isalnum() and sign.isascii() else "_" for sign in column.name)
             words += ["--task", column.name if NAME.match(column.name) else f"{plain}={column.name}"]
     if "--task" in words:
         print(f"Train on it with: {shlex.join([*words, '--out', f'savedmodels/{path.stem}'])}")
+
+
+def _can_be_learnt(column: Any) -> bool:
+    return column.look.kind in ("multilabel", "number") or (column.look.kind == "class" and len(column.labels) > 1)
 
 
 def _names_splits(column: Any) -> bool:

@@ -2,11 +2,13 @@
 
 import sys
 from collections.abc import Callable
+from os import fspath
 from typing import Any
 
 import typer
 
 from mtl_keras.cli import bench, demo_page, evaluate, export, inspect, list_, predict, train
+from mtl_keras.errors import message
 
 # name, function whose docstring and annotations are the help
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -37,5 +39,9 @@ def main(arguments: list[str] | None = None) -> None:
     try:
         app(arguments, prog_name="mtl-keras")
     except (ValueError, OSError) as error:
-        print(f"mtl-keras: {error}", file=sys.stderr)
+        told = str(error)
+        if isinstance(error, OSError) and error.filename is not None:
+            do = "check it, who may use it, and whether the disk is full"
+            told = message("a path that can be used", do, path=fspath(error.filename), error=error.strerror)
+        print(f"mtl-keras: {told}", file=sys.stderr)
         sys.exit(1)

@@ -97,6 +97,8 @@ class TrainConfig:
                 raise ValueError(
                     message(f"a whole number of at least {lowest} for {name}", "correct it", **{name: value})
                 )
+        if self.seed >= 2**31:
+            raise ValueError(message("a seed below 2147483648", "choose another", seed=self.seed))
         if not 0 < self.learning_rate < float("inf"):
             raise ValueError(message("a learning rate above 0", "correct it", learning_rate=self.learning_rate))
         if not self.tasks:
@@ -189,9 +191,12 @@ def _tasks(given: Any) -> dict[str, dict[str, Any]]:
 
 def _column(task: str, settings: Mapping[str, Any]) -> Any:
     from mtl_keras.data.columns import Column
+    from mtl_keras.data.kinds import kind_named
 
     known = [one.name for one in fields(Column)]
     for name in settings:
         if name not in known:
             raise ValueError(message(f"settings of task {task!r} among {known}", "correct the key", key=name))
+    if settings.get("kind") is not None:
+        kind_named(settings["kind"], task)
     return Column(**settings)

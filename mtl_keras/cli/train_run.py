@@ -19,6 +19,7 @@ from mtl_keras.errors import message
 from mtl_keras.finished_run import FinishedRun, check_output
 from mtl_keras.images import ImageFormat
 from mtl_keras.models import build
+from mtl_keras.training.compile_state import check_method
 
 LEFT_OUT = "left_out.csv"
 SHOWN = 12  # test images in the picture of predictions
@@ -31,6 +32,7 @@ def run(config: TrainConfig) -> Path:
         raise ValueError(message(f"a precision among {precisions}", "choose one", precision=config.precision))
     # what can be wrong with the options shows before any image is read
     strategy, method = distribute.strategy(config.strategy), weightings.get(config.weighting)
+    check_method(method, config.scope, "unweighted")
     trunk, steps = make_trunk(config), augmentations(config.augment)
     check_output(config.out)
     keras.config.set_dtype_policy(config.precision)
@@ -149,6 +151,10 @@ def make_trunk(config: TrainConfig) -> trunks.Trunk:
                 message("colour images for a network of keras.applications", "use channels=3", channels=channels)
             )
         return trunks.Pretrained(config.trunk, config.trunk_weights, input_scale=255.0)
+    if config.trunk_weights is not None:
+        expected = "a network of keras.applications as the trunk for trunk_weights"
+        given = {"trunk": config.trunk, "trunk_weights": config.trunk_weights}
+        raise ValueError(message(expected, "name the network that the weights are of, or leave them out", **given))
     stem = "large" if min(height, width) > 96 else "small"
     if config.trunk == "small":
         halvings = max(1, min(5, min(height, width).bit_length() - 3))

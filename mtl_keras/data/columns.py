@@ -1,5 +1,6 @@
 """What may be stated of the columns that hold a task's labels."""
 
+import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +25,8 @@ class Column:
             out only where they are numbers. A label beyond them is a problem. Default those of the training split,
             sorted.
         missing: Cells that mean "no label", beside empty ones and NaN, e.g. `("?", "unknown")`.
-        low, high: Smallest and largest number allowed; what lies beyond is a problem. Default none.
+        low, high: Smallest and largest number allowed; what lies beyond is a problem. Default none. With either of
+            them the kind is `"number"`.
         unit: Name of the numbers' unit, e.g. `"EUR"`.
 
     Raises:
@@ -52,16 +54,30 @@ class Column:
         for name in ("columns", "names", "missing"):
             value = getattr(self, name)
             if value is not None:
-                value = (value,) if isinstance(value, str) else tuple(str(part) for part in value)
-                object.__setattr__(self, name, value)
+                parts = value if isinstance(value, (list, tuple)) else (value,)
+                object.__setattr__(self, name, tuple(str(part) for part in parts))
+        if self.names is not None and (not self.names or len(set(self.names)) < len(self.names)):
+            raise ValueError(message("names that differ from each other", "correct them", names=self.names))
+        if self.names is not None and self.kind == "number":
+            raise ValueError(message("no names for a task of kind 'number'", "leave them out", names=self.names))
+        if not isinstance(self.unit, str):
+            raise ValueError(message("the unit as a text", "correct it", unit=self.unit))
         if self.kind is not None:
             kind_named(self.kind)
+        limits = [limit for limit in (self.low, self.high) if limit is not None]
+        if limits:
+            if not all(map(_is_number, limits)) or limits != sorted(limits) or self.kind not in (None, "number"):
+                expected = "numbers as low and high of a task of kind 'number', the smaller one first"
+                given = {"low": self.low, "high": self.high, "kind": self.kind}
+                raise ValueError(message(expected, "correct them", **given))
+            object.__setattr__(self, "kind", "number")
         several = self.columns is not None and len(self.columns) > 1
         if several and self.kind not in (None, "multilabel"):
             raise ValueError(
                 message("one column for a task of this kind", "name one", kind=self.kind, columns=self.columns)
             )
-        if self.separator is not None and (several or self.kind not in (None, "multilabel") or not self.separator):
+        a_text = isinstance(self.separator, str) and self.separator != ""
+        if self.separator is not None and (several or self.kind not in (None, "multilabel") or not a_text):
             raise ValueError(
                 message(
                     "a separator for one column of kind 'multilabel'",
@@ -94,7 +110,13 @@ class Column:
             labels = tuple(label.strip() for label in kind.split("<"))
             return task, cls(kind="ordinal", columns=names, names=labels)
         several = len(names) > 1
+        if kind:
+            kind_named(kind, task)
         return task, cls(kind=kind or ("multilabel" if several else None), columns=names)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and not math.isnan(value)
 
 
 def stated_columns(tasks: Mapping[str, Any] | Sequence[str]) -> dict[str, Column]:
@@ -105,7 +127,11 @@ def stated_columns(tasks: Mapping[str, Any] | Sequence[str]) -> dict[str, Column
         {'colour': None, 'price': 'number'}
     """
     if not isinstance(tasks, Mapping):
-        parsed = [Column.parse(text) for text in ([tasks] if isinstance(tasks, str) else tasks)]
+        texts = [tasks] if isinstance(tasks, str) else tasks
+        if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):
+            do = "pass e.g. ['colour', 'price:number']"
+            raise ValueError(message("tasks as texts, or as a dict by name", do, tasks=tasks))
+        parsed = [Column.parse(text) for text in texts]
         if len({task for task, _ in parsed}) < len(parsed):
             raise ValueError(message("every task once", "leave one out", tasks=[task for task, _ in parsed]))
         return dict(parsed)
@@ -113,5 +139,7 @@ def stated_columns(tasks: Mapping[str, Any] | Sequence[str]) -> dict[str, Column
     for task, value in tasks.items():
         if not isinstance(value, (Column, str, type(None))):
             raise ValueError(message(f"a kind or a Column for task {task!r}", "pass data.Column(...)", value=value))
+        if isinstance(value, str):
+            kind_named(value, task)
         stated[task] = value if isinstance(value, Column) else Column(kind=value)
     return stated

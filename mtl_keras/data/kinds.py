@@ -278,7 +278,7 @@ def kind_named(name: str, task: str | None = None) -> type[LabelKind]:
     Raises:
         ValueError: There is no such kind.
     """
-    if name not in KINDS:
+    if not isinstance(name, str) or name not in KINDS:
         of_task = "" if task is None else f" for task {task!r}"
         raise ValueError(message(f"a kind among {list(KINDS)}{of_task}", "choose one", kind=name))
     return KINDS[name]

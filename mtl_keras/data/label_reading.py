@@ -38,6 +38,8 @@ def read_labels(task: str, stated: Column, table: Table, problems: Problems) -> 
     column = columns[0]
     look = look_at(column, stated.missing)
     kind = stated.kind or ("multilabel" if stated.separator else _kind_of(task, look, column, table, place))
+    if kind == "number" and stated.names is not None:
+        kind = "class"  # many different whole numbers, but what has names is no quantity
     if kind == "number":
         return NumberColumn(place, _read_numbers(column, stated, table, problems), stated.unit)
     texts = _label_texts(column, table, problems, stated.missing)

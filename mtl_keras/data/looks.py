@@ -73,7 +73,8 @@ def look_at(column: TableColumn, missing: Sequence[str] = ()) -> Look:
         rarer = numeric < len(texts) / 2
         odd = next(t for (t, _), number in zip(texts, numbers, strict=True) if (number is not None) == rarer)
         return Look("mixed", odd=odd)
-    if all(text.lower().endswith(_IMAGES) for text, _ in texts):
+    # a few that are none are found when the files are looked at
+    if sum(text.lower().endswith(_IMAGES) for text, _ in texts) > len(texts) / 2:
         return Look("image")
     for separator in SEPARATORS:
         if any(separator in text for text, _ in texts):

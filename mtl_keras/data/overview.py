@@ -2,14 +2,14 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from os import PathLike
 
 import numpy as np
 
 from mtl_keras.data.decoding import ImageDecoder
 from mtl_keras.data.image_files import ImageFiles, Progress, decode_all, read_headers
-from mtl_keras.data.looks import Look, as_number, is_missing, look_at
+from mtl_keras.data.looks import Look, as_number, first_row, is_missing, look_at
 from mtl_keras.data.paths import Root
 from mtl_keras.data.problems import Problem, Problems, shortened
 from mtl_keras.data.table import Table, TableColumn
@@ -27,6 +27,7 @@ class ColumnOverview:
         missing: How many of them have nothing in it.
         labels: How often each label occurs, most common first; of numbers none.
         smallest, largest, mean: Of numbers; NaN for others.
+        odd_row: The row of the text that does not go with the others, in a column of numbers and texts.
     """
 
     name: str
@@ -37,6 +38,7 @@ class ColumnOverview:
     smallest: float = float("nan")
     largest: float = float("nan")
     mean: float = float("nan")
+    odd_row: int | None = None
 
     @property
     def imbalance(self) -> float | None:
@@ -61,10 +63,10 @@ def overview(table: Table, missing: Sequence[str] = ()) -> list[ColumnOverview]:
         >>> colour.look.kind, colour.imbalance, price.look.kind, price.missing
         ('class', 2.0, 'number', 1)
     """
-    return [_column(column, missing) for column in table.columns.values()]
+    return [_column(column, table.rows, missing) for column in table.columns.values()]
 
 
-def _column(column: TableColumn, missing: Sequence[str]) -> ColumnOverview:
+def _column(column: TableColumn, rows: np.ndarray, missing: Sequence[str]) -> ColumnOverview:
     look, counts = look_at(column, missing), column.counts()
     labels: Counter[str] = Counter()
     for text, often in zip(column.texts, counts.tolist(), strict=True):
@@ -74,13 +76,13 @@ def _column(column: TableColumn, missing: Sequence[str]) -> ColumnOverview:
                 labels[part] += often
     absent = sum(n for text, n in zip(column.texts, counts.tolist(), strict=True) if is_missing(text, missing))
     found = ColumnOverview(column.name, look, len(column.codes), absent, Counter(dict(labels.most_common())))
+    if look.kind == "mixed":
+        return replace(found, odd_row=first_row(column, rows, look.odd))
     if look.kind != "number":
         return found
     numbers = np.array([as_number(text) for text in labels], float)
     mean = float(np.average(numbers, weights=list(labels.values())))
-    return ColumnOverview(
-        column.name, look, found.rows, absent, Counter(), float(numbers.min()), float(numbers.max()), mean
-    )
+    return replace(found, labels=Counter(), smallest=float(numbers.min()), largest=float(numbers.max()), mean=mean)
 
 
 @dataclass(frozen=True)

@@ -68,7 +68,7 @@ class Root:
 
     def __init__(self, folder: str | PathLike[str]):
         if not Path(folder).is_dir():
-            raise ValueError(message("a folder with the files", "pass root=...", root=fspath(folder)))
+            raise ValueError(message("a folder with the files", "correct root", root=fspath(folder)))
         self.folder = os.path.abspath(folder)
         self._begin = self.folder.rstrip(os.sep) + os.sep
         self._real = os.path.realpath(folder)

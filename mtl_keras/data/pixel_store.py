@@ -12,6 +12,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtl_keras.data.room import check_disk, check_memory
+from mtl_keras.errors import message
 
 MEMORY = "memory"
 
@@ -44,7 +45,12 @@ class PixelStore:
             self.pixels = np.zeros((count, *shape), np.uint8)
         else:
             folder = Path(place)
-            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as error:
+                do = "choose another, 'memory', or do without the cache"
+                given = {"cache": fspath(place), "error": error.strerror}
+                raise ValueError(message("a folder for the decoded images", do, **given)) from error
             name = hashlib.sha256(repr((count, shape, *key)).encode()).hexdigest()[:24]
             self._file = folder / f"{name}.npy"
             self._open(size, (count, *shape))

@@ -50,6 +50,8 @@ class Splits:
             raise ValueError(
                 message("shares from 0 that leave some for training", "correct them", val=self.val, test=self.test)
             )
+        if isinstance(self.seed, bool) or not isinstance(self.seed, int) or not 0 <= self.seed < 2**63:
+            raise ValueError(message("a whole number from 0 as the seed of the splits", "correct it", seed=self.seed))
         if self.column is not None and (self.group is not None or self.stratify is not None):
             raise ValueError(
                 message(

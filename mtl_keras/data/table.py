@@ -3,6 +3,7 @@
 import codecs
 import csv
 import itertools
+import re
 from array import array
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -91,7 +92,7 @@ def read_table(
     Args:
         file: The file; a byte order mark and any kind of line end are understood.
         columns: The columns to keep, default all.
-        delimiter: What stands between cells, default a comma.
+        delimiter: What stands between cells, default a comma; a tab may be written `\\t`.
         encoding: Default UTF-8.
 
     Returns:
@@ -105,6 +106,8 @@ def read_table(
     problems = Problems(fspath(path))
     if not path.is_file():
         raise ValueError(message("a CSV file", "check the path", file=fspath(path)))
+    if delimiter == "\\t":  # as it is written on a command line
+        delimiter = "\t"
     if not isinstance(delimiter, str) or len(delimiter) != 1 or delimiter in '"\r\n':
         raise ValueError(message("one character as the delimiter", "pass ',', ';' or '\\t'", delimiter=delimiter))
     if not isinstance(encoding, str):
@@ -161,6 +164,7 @@ class _Codes(dict[str, int]):
 
 _WELL_QUOTED = "cells of a usual length, with quotation marks in pairs around a whole cell"
 _QUOTES = "put cells that hold the delimiter into quotation marks, or skip bad rows"
+_LONG = "a cell of at most {:,} characters"
 
 
 def _rows(lines: Iterator[str], delimiter: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
@@ -170,6 +174,7 @@ def _rows(lines: Iterator[str], delimiter: str, problems: Problems) -> Iterator[
     """
     source = _Lines(lines)
     reader = csv.reader(source, delimiter=delimiter, strict=True)
+    header: list[str] = []
     for number in itertools.count(1):
         source.row.clear()
         try:
@@ -177,12 +182,28 @@ def _rows(lines: Iterator[str], delimiter: str, problems: Problems) -> Iterator[
         except StopIteration:
             return
         except csv.Error as error:
+            lines_read = len(source.row)
             first = source.give_up_line().rstrip("\r\n")
-            problems.add(Problem(number, "", f"{shortened(first)} ({error})", _WELL_QUOTED, _QUOTES))
+            long = _too_long(first, delimiter) if lines_read == 1 else None
+            if long is None:
+                problems.add(Problem(number, "", f"{shortened(first)} ({error})", _WELL_QUOTED, _QUOTES))
+            else:
+                place, cell = long
+                column = header[place].strip() if place < len(header) else ""
+                expected = _LONG.format(csv.field_size_limit())
+                problems.add(Problem(number, column, shortened(cell), expected, "shorten the cell, or skip bad rows"))
             reader = csv.reader(source, delimiter=delimiter, strict=True)
             continue
         if cells:
+            header = header or cells
             yield number, cells
+
+
+def _too_long(line: str, delimiter: str) -> tuple[int, str] | None:
+    """Place and text of the first cell in a line that is longer than what `csv` reads; None where none is."""
+    sign = re.escape(delimiter)
+    cells = re.findall(rf'(?:^|{sign})("(?:[^"]|"")*"|[^{sign}]*)', line)
+    return next((found for found in enumerate(cells) if len(found[1]) > csv.field_size_limit()), None)
 
 
 class _Lines:

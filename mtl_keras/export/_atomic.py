@@ -31,14 +31,21 @@ def appearing(path: str | PathLike[str]) -> Iterator[Path]:
 
 @contextmanager
 def workplace(parent: Path) -> Iterator[Path]:
-    """A hidden folder in `parent`, on the same file system, that is removed with all that is still in it."""
+    """A hidden folder in `parent`, on the same file system, that is removed with all that is still in it.
+
+    Raises:
+        ValueError: `parent` is no folder, or nothing can be written to it.
+    """
     try:
         parent.mkdir(parents=True, exist_ok=True)
+        folder = Path(mkdtemp(prefix=".unfinished-", dir=parent))
     except (FileExistsError, NotADirectoryError):
         raise ValueError(
             message("a folder to write to", "choose another, a file is in the way", path=fspath(parent))
         ) from None
-    folder = Path(mkdtemp(prefix=".unfinished-", dir=parent))
+    except OSError as error:
+        do, given = "choose another, or make it writable", {"path": fspath(parent), "error": error.strerror}
+        raise ValueError(message("a folder to write to", do, **given)) from error
     try:
         yield folder
     finally:

@@ -66,13 +66,34 @@ def test_a_table_without_images(capsys, tmp_path):
     assert status == 0
     assert out.splitlines()[-1] == "No column of image paths; --image names it."
     _, out, _ = run(capsys, "inspect", tmp_path / "a.csv")
-    assert "numbers and texts  e.g. '?'" in out
+    assert "numbers and texts  '?' in row 3" in out
+
+
+def test_odd_paths_are_named_by_row_and_what_is_always_the_same_is_no_task(capsys, tmp_path):
+    file = write_shop(tmp_path, 12)
+    file.write_text(file.read_text().replace("\n3.jpg", "\n../3.jpg").replace("\n4.jpg", "\n."))
+    (tmp_path / "photos" / "5.jpg").unlink()
+    (tmp_path / "photos" / "5.jpg").mkdir()
+    header, *rows = file.read_text().splitlines()
+    file.write_text("\n".join([f"{header},shop", *(f"{row},Paris" for row in rows)]))
+    _, out, _ = run(capsys, "inspect", file, "--root", tmp_path / "photos", "--sheet", tmp_path / "sheet.png")
+    for line in (
+        "  row 5: expected a path inside the root folder; ../3.jpg",
+        "  row 6: expected a path inside the root folder; .",
+        "  row 7: expected a file, not a folder; 5.jpg",
+    ):
+        assert line in out.splitlines()
+    assert "shop one class only Paris 100%" in " ".join(out.split())
+    assert "--task colour" in out
+    assert "--task shop" not in out
 
 
 def test_wrong_files_end_with_their_message(capsys, tmp_path):
     status, _, err = run(capsys, "inspect", tmp_path / "none.csv")
     assert status == 1
     assert err == f"mtl-keras: Expected a CSV file. Received: file='{tmp_path}/none.csv'. Do check the path.\n"
+    status, _, err = run(capsys, "inspect", tmp_path / "none.csv", "--sheet", "a.txt")
+    assert (status, "Expected a .png file for the samples. Received: sheet='a.txt'." in err) == (1, True)
     (tmp_path / "a.csv").write_text("path\nx.jpg\n")
     status, _, err = run(capsys, "inspect", tmp_path / "a.csv", "--image", "photo")
     assert (status, "Expected a column among ['path']" in err) == (1, True)

@@ -142,6 +142,11 @@ def test_options_go_before_the_file(tmp_path):
         ("csv: a\nimage: b\nout: c\ntasks: [a]\nval: much\n", "Expected a number for val. Received: val='much'."),
         ("csv: 5\nimage: b\nout: c\ntasks: [a]\n", "Expected a text for csv. Received: csv=5. Do correct it."),
         ("csv: a\nimage: b\nout: c\ntasks: [a]\nskip_bad: 'no'\n", "Expected true or false for skip_bad. Received: s"),
+        ("csv: a\nimage: b\nout: c\ntasks: [a]\nseed: 2147483648\n", "Expected a seed below 2147483648. Received: s"),
+        ("csv: a\nimage: b\nout: c\ntasks: 5\n", "Expected tasks as texts, or as a dict by name. Received: tasks=5."),
+        ("csv: a\nimage: b\nout: c\ntasks: {a: {kind: [class]}}\n", "Expected a kind among ['class', 'multilabel', "),
+        ("csv: a\nimage: b\nout: c\ntasks: {a: {unit: 5}}\n", "Expected the unit as a text. Received: unit=5."),
+        ("csv: a\nimage: b\nout: c\ntasks: {a: {low: much}}\n", "Expected numbers as low and high of a task of kind"),
     ],
 )
 def test_wrong_configurations_are_named(tmp_path, content, expected):
@@ -165,9 +170,24 @@ def test_wrong_options_show_before_any_image_is_read(capsys, tmp_path):
         ("--strategy", "all", "Expected a strategy among"),
         ("--resize", "squeeze", "Expected a way to resize among"),
         ("--out", str(tmp_path / "file"), "Expected a folder to write to."),
+        ("--scope", "all", "Expected a scope among ['parameters', 'features', 'last_layer']. Received: scope='all'."),
+        ("--trunk-weights", "a.h5", "Expected a network of keras.applications as the trunk for trunk_weights."),
     ):
         status, _, err = run(capsys, *arguments(tmp_path), option, value)
         assert status == 1
+        assert expected in err
+
+
+def test_places_that_are_taken_show_before_training(capsys, tmp_path):
+    write_shop(tmp_path, 30)
+    place = tmp_path / "taken"
+    place.write_text("a file")
+    for option, expected in (
+        ("--cache", f"Expected a folder for the decoded images. Received: cache={str(place)!r}, error='File exists'."),
+        ("--runs", "Expected a path that can be used. Received: path="),
+    ):
+        status, out, err = run(capsys, *arguments(tmp_path), option, place)
+        assert (status, out) == (1, "")
         assert expected in err
 
 

@@ -39,6 +39,8 @@ def fitted(texts, training=None, **stated):
         (["a|b", "b", "", "a"], "multilabel"),
         (["a; b", "b", "", "a"], "multilabel"),
         (["photos/a.jpg", "b.PNG"], "image"),
+        (["photos/a.jpg", "b.PNG", "../../secret", "."], "class"),
+        (["photos/a.jpg", "b.PNG", "c.gif", "../../secret", "."], "image"),
         (["12", "x", "13"], "mixed"),
         (["", " ", "NaN"], "empty"),
         ([f"note {number}" for number in range(50)], "text"),
@@ -203,3 +205,14 @@ def test_statements_that_do_not_go_together():
             Column(**stated)
     with pytest.raises(ValueError, match=r"Expected a kind or a Column for task 'a'. Received: value=3"):
         stated_columns({"a": 3})
+    for tasks in ({"a": "klass"}, ["a:klass"]):
+        with pytest.raises(ValueError, match=r"Expected a kind among \[.*\] for task 'a'\. Received: kind='klass'\."):
+            stated_columns(tasks)
+    for limits in ({"low": "much"}, {"low": 2, "high": 1}, {"high": float("nan")}, {"low": 0, "kind": "class"}):
+        with pytest.raises(ValueError, match="Expected numbers as low and high of a task of kind 'number'"):
+            Column(**limits)
+
+
+def test_limits_make_whole_numbers_quantities():
+    kind, _, _, problems = fitted(["1", "2", "-3", "2"], low=0)
+    assert (kind.kind, problems.rows) == ("number", [4])

@@ -230,7 +230,8 @@ def test_what_is_wrong_with_a_whole_file_is_named(shop, tmp_path):
     refused("Expected a folder with the files. Received: root=", root=tmp_path / "none")
     refused("Expected an image size of 1 to 8192 pixels a side. Received: height=0.", image_size=0)
     refused(
-        "Expected a kind among ['class', 'multilabel', 'number', 'ordinal']. Received: kind='klass'. Do choose one.",
+        "Expected a kind among ['class', 'multilabel', 'number', 'ordinal'] for task 'colour'. Received: kind='klass'. "
+        "Do choose one.",
         tasks={"colour": "klass"},
     )
     refused("bad_rows=30. Do pass the folder that the paths start from as root.", root=tmp_path)
@@ -314,7 +315,9 @@ def test_a_file_that_breaks_while_training_is_named_or_left_out(shop, tmp_path, 
     model.compile("adam")
     with pytest.raises(ValueError, match="Expected") as error:
         model.fit(strict.batches(4, training=True), verbose=0)
-    expected = "a file that is there" if damage == "gone" else "an image file (JPEG, PNG, BMP, GIF or WebP)"
+    expected = (
+        "a file that is there" if damage == "gone" else "a PNG file whose header is whole, not cut off or damaged"
+    )
     assert str(error.value) == (
         f"Expected {expected}, as it was before training. Received: file='{broken}'. "
         "Do restore the file, or make the source with skip_bad=True, which leaves it out."

@@ -58,6 +58,12 @@ def test_shares_out_of_range(shares):
         Splits(**shares)
 
 
+@pytest.mark.parametrize("seed", [-1, 2**63, 1.5, True])
+def test_seeds_out_of_range(seed):
+    with pytest.raises(ValueError, match="a whole number from 0 as the seed of the splits"):
+        Splits(seed=seed)
+
+
 def test_a_column_excludes_a_random_split():
     with pytest.raises(ValueError, match="either a column that names the split, or a random split"):
         Splits(column="part", group="person")

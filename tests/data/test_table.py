@@ -94,7 +94,15 @@ def test_problems_name_file_row_and_what_to_do(tmp_path):
         "Do put cells that hold the delimiter into quotation marks",
     )
     refused(tmp_path, HEADER + 'a.jpg,"red\n', "row=2", "quotation marks in pairs", "unexpected end of data")
-    refused(tmp_path, HEADER + "a.jpg," + "x" * 1_000_000, "row=2", "field larger than field limit")
+    refused(
+        tmp_path,
+        "path,note,colour\n" + f'a.jpg,"b, ""c""",{"x" * 1_000_000}\n',
+        "Expected a cell of at most 131,072 characters.",
+        "row=2, column='colour', value='xxx",
+        "... (1,000,000 characters)', bad_rows=1. Do shorten the cell, or skip bad rows.",
+    )
+    # lines that a lost quotation mark makes one cell
+    refused(tmp_path, HEADER + 'a.jpg,"red\n' + "b.jpg,blue\n" * 20_000, "row=2", "field larger than field limit")
     refused(tmp_path, "path,colour,path\na,b,c\n", "columns of different names", "column='path', positions=[1, 3]")
     refused(tmp_path, "path;colour\na.jpg;red\n", "columns separated by ','", "Do pass delimiter=';'.")
     refused(tmp_path, "", "a header that names the columns")

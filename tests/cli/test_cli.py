@@ -165,7 +165,7 @@ def test_files_of_another_kind_are_named(capsys, saved, tmp_path):
     )
     status, _, err = run(capsys, "export", folder / "model.keras", "--out", "/proc/versions")
     assert status == 1
-    assert err.startswith("mtl-keras: Expected a path that can be used. Received: path=")
+    assert err.startswith("mtl-keras: Expected a folder to write to. Received: path='/proc/versions', error=")
 
 
 def test_a_plain_model_cannot_be_evaluated(capsys, saved, tmp_path):

@@ -43,6 +43,10 @@ class Records:
         wanted = [name for task, column in columns.items() for name in column.columns or (task,)]
         scanner = Scanner(inputs, [*wanted, *beside])
         self.files = [scanner.scan(path) for files in paths.values() for path in files]
+        for name in beside:
+            if name not in scanner.kept and any(any(file.usable) for file in self.files):
+                expected = "a feature that records have, to divide them by"
+                raise ValueError(message(expected, "correct the name", feature=name, files=list(paths.values())))
         self._split_of_file = np.array([split for split, files in paths.items() for _ in files], object)
         counts = [len(file.numbers) for file in self.files]
         self.file_of = np.repeat(np.arange(len(counts)), counts)

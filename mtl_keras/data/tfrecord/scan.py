@@ -60,7 +60,7 @@ class Scanner:
 
     def __init__(self, inputs: Mapping[str, Feature], labels: Sequence[str]):
         self.inputs = dict(inputs)
-        self.labels = list(labels)
+        self.labels = list(dict.fromkeys(labels))
         self._stored = {feature.feature or name: feature.stored for name, feature in inputs.items()}
         # type of the list and number of values by feature, from the first record that has the feature
         self.kept: dict[str, tuple[str, int]] = {}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
-from record_files import example, jpeg, write
+from record_files import example, jpeg, numbered, write
 
 import mtl_keras as mtl
 from mtl_keras.data import Splits, tfrecord
@@ -85,3 +85,13 @@ def test_fuzz_packed_files_give_what_lies_before_the_damage(tmp_path):
         assert len(mine) == 60 or str(number) in lost
     assert 10 < len(lost) <= 30
     assert 10 * 60 < len(seen) < 36 * 60
+
+
+def test_what_divides_the_records_has_to_be_there_and_may_be_a_label(tmp_path):
+    file = write(tmp_path / "a.tfrecord", numbered(12))
+    features = {"x": tf.io.FixedLenFeature([2], tf.float32)}
+    for splits in (Splits(column="who"), Splits(group="who")):
+        with pytest.raises(ValueError, match=r"^Expected a feature that records have.*Received: feature='who'"):
+            mtl.data.from_tfrecord(file, features, ["colour"], splits=splits)
+    source = mtl.data.from_tfrecord(file, features, ["colour"], splits=Splits(0, 0, group="colour"))
+    assert source.sizes == {"train": 12}

@@ -1,5 +1,6 @@
 """Files and folders that are there whole or not at all."""
 
+import contextlib
 import os
 import shutil
 from collections.abc import Iterator
@@ -8,14 +9,19 @@ from os import PathLike, fspath
 from pathlib import Path
 from tempfile import mkdtemp
 
+import filelock
+
 from mtl_keras.errors import message
+
+_UNFINISHED, _LOCK = ".unfinished-", "lock"
 
 
 @contextmanager
 def appearing(path: str | PathLike[str]) -> Iterator[Path]:
     """A temporary path beside `path` to write to; it takes that name at the end, and is removed after an error.
 
-    A process that is killed outright may leave a hidden folder `.unfinished-*` behind, never anything at `path`.
+    A process that is killed outright may leave a hidden folder `.unfinished-*` behind, never anything at `path`; the
+    next one to write there removes it.
 
     Raises:
         ValueError: `path` exists already: nothing is ever overwritten.
@@ -33,12 +39,15 @@ def appearing(path: str | PathLike[str]) -> Iterator[Path]:
 def workplace(parent: Path) -> Iterator[Path]:
     """A hidden folder in `parent`, on the same file system, that is removed with all that is still in it.
 
+    Its lock is held as long as this process lives. Folders whose lock nobody holds are those of dead processes.
+
     Raises:
         ValueError: `parent` is no folder, or nothing can be written to it.
     """
     try:
         parent.mkdir(parents=True, exist_ok=True)
-        folder = Path(mkdtemp(prefix=".unfinished-", dir=parent))
+        _remove_abandoned(parent)
+        folder, lock = _claimed(parent)
     except (FileExistsError, NotADirectoryError):
         raise ValueError(
             message("a folder to write to", "choose another, a file is in the way", path=fspath(parent))
@@ -50,6 +59,32 @@ def workplace(parent: Path) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+        lock.release()
+
+
+def _claimed(parent: Path) -> tuple[Path, filelock.BaseFileLock]:
+    """A new hidden folder and its lock."""
+    while True:
+        folder = Path(mkdtemp(prefix=_UNFINISHED, dir=parent))
+        lock = _lock(folder)
+        try:
+            lock.acquire()
+        except (filelock.Timeout, FileNotFoundError, FileExistsError):
+            continue  # another process took the empty folder for an abandoned one
+        if (folder / _LOCK).exists():
+            return folder, lock
+        lock.release()
+
+
+def _remove_abandoned(parent: Path) -> None:
+    for folder in parent.glob(f"{_UNFINISHED}*/"):
+        # of another user, or in use
+        with contextlib.suppress(OSError, filelock.Timeout), _lock(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _lock(folder: Path) -> filelock.BaseFileLock:
+    return filelock.FileLock(folder / _LOCK, timeout=0)
 
 
 def refuse_existing(path: Path) -> None:

@@ -8,6 +8,8 @@ from pathlib import Path
 
 import killed
 
+from mtl_keras.export._atomic import workplace
+
 
 def test_killed_exports_leave_nothing_half(tmp_path):
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])}
@@ -17,5 +19,8 @@ def test_killed_exports_leave_nothing_half(tmp_path):
     found = json.loads(done.stdout)
     assert found["looks"] > 50
     assert found["versions"] >= 1
-    # the killed ones left their hidden work behind, which is in nobody's way
-    assert sum(name.startswith(".unfinished-") for name in os.listdir(tmp_path)) >= 1
+    # the last one that was killed left its hidden work behind, which the next one removes
+    assert sum(name.startswith(".unfinished-") for name in os.listdir(tmp_path)) == 1
+    with workplace(tmp_path), workplace(tmp_path):  # but not that of a process that lives
+        assert sum(name.startswith(".unfinished-") for name in os.listdir(tmp_path)) == 2
+    assert not [name for name in os.listdir(tmp_path) if name.startswith(".unfinished-")]

@@ -1,6 +1,7 @@
 """The command line that all pipelines share."""
 
 import argparse
+import math
 import time
 from collections.abc import Iterable
 from pathlib import Path
@@ -33,11 +34,11 @@ def parser(name: str, description: str, trunks: Iterable[str], epochs: int, batc
     methods, scopes = mtl.weightings.names(), ["parameters", "features", "last_layer"]
     add("--epochs", type=positive, default=epochs, help="passes over the training examples")
     add("--batch-size", type=positive, default=batch_size, help="examples per step")
-    add("--learning-rate", type=float, default=1e-3, help="of Adam, at first")
+    add("--learning-rate", type=rate, default=1e-3, help="of Adam, at first")
     add("--weighting", default="equal", choices=methods, metavar="NAME", help="see mtl-keras list weightings")
     add("--scope", default="features", choices=scopes, help="what gradient methods take gradients of")
     add("--trunk", default=trunks[0], choices=trunks, help="layers that all tasks share")
-    add("--seed", type=int, default=0, help="of everything that is random")
+    add("--seed", type=seed, default=0, help="of everything that is random")
     add("--output", type=Path, default=Path("savedmodels") / name, help="folder of the versions")
     add("--runs", type=Path, default=Path("runs"), help="folder of the TensorBoard logs")
     add("--resume", type=Path, metavar="RUN", help="folder of this run, which goes on there when started again")
@@ -54,7 +55,24 @@ def place_of(options: argparse.Namespace, name: str) -> Path:
 
 def positive(text: str) -> int:
     """A whole number of at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {value}")
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"a whole number of at least 1, not {text}")
+    return int(text)
+
+
+def seed(text: str) -> int:
+    """A whole number that random generators can start from."""
+    if not text.isdecimal() or int(text) >= 2**32:
+        raise argparse.ArgumentTypeError(f"a whole number from 0 to {2**32 - 1}, not {text}")
+    return int(text)
+
+
+def rate(text: str) -> float:
+    """A number above 0."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise argparse.ArgumentTypeError(f"a number above 0, not {text}")
     return value

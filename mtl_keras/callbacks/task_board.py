@@ -14,6 +14,7 @@ import tensorflow as tf
 from mtl_keras import distribute
 from mtl_keras.callbacks.cosine_image import CosineImage
 from mtl_keras.callbacks.watch_gradients import WatchGradients
+from mtl_keras.errors import message
 from mtl_keras.training.slots import parts_of
 
 
@@ -58,6 +59,11 @@ class TaskBoard(WatchGradients):
         if not shutil.which(command) and beside.exists():
             command = min(os.path.relpath(beside), str(beside), key=len)
         return f"{command} --logdir {self.log_dir}"
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        super().on_train_begin(logs)
+        if distribute.is_chief():
+            self._writer("train")  # before training, which would be lost where nothing can be written
 
     def on_train_batch_end(self, batch: int, logs: Any = None) -> None:
         before = self._steps
@@ -115,13 +121,22 @@ class TaskBoard(WatchGradients):
     def _write(self, run: str, values: dict[str, Any], step: int) -> None:
         if not distribute.is_chief():
             return
-        if run not in self._writers:
-            self._writers[run] = tf.summary.create_file_writer(str(self.log_dir / run))
         # TensorFlow keeps every Python number that it has made a tensor of, for good; numpy's it does not
-        with self._writers[run].as_default(np.int64(step)):
+        writer = self._writer(run)
+        with writer.as_default(np.int64(step)):
             for tag, value in values.items():
                 if isinstance(value, np.ndarray):
                     tf.summary.image(tag, value)
                 else:
                     tf.summary.scalar(tag, np.float32(value))
-        self._writers[run].flush()
+        writer.flush()
+
+    def _writer(self, run: str) -> Any:
+        if run not in self._writers:
+            folder = str(self.log_dir / run)
+            try:
+                self._writers[run] = tf.summary.create_file_writer(folder)
+            except tf.errors.OpError as error:
+                do = "choose another, or make it writable"
+                raise ValueError(message("a folder to write logs to", do, path=folder)) from error
+        return self._writers[run]

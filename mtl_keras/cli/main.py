@@ -1,14 +1,12 @@
 """The table of subcommands, and how they end."""
 
-import sys
 from collections.abc import Callable
-from os import fspath
 from typing import Any
 
 import typer
 
 from mtl_keras.cli import bench, demo_page, evaluate, export, inspect, list_, predict, train
-from mtl_keras.errors import message
+from mtl_keras.cli.ending import ending_with_message
 
 # name, function whose docstring and annotations are the help
 COMMANDS: dict[str, Callable[..., Any]] = {
@@ -36,12 +34,5 @@ for _name, _function in COMMANDS.items():
 
 def main(arguments: list[str] | None = None) -> None:
     """Run `mtl-keras`: input or files that are wrong end it with the message and exit status 1, wrong usage with 2."""
-    try:
+    with ending_with_message("mtl-keras"):
         app(arguments, prog_name="mtl-keras")
-    except (ValueError, OSError) as error:
-        told = str(error)
-        if isinstance(error, OSError) and error.filename is not None:
-            do = "check it, who may use it, and whether the disk is full"
-            told = message("a path that can be used", do, path=fspath(error.filename), error=error.strerror)
-        print(f"mtl-keras: {told}", file=sys.stderr)
-        sys.exit(1)

@@ -13,6 +13,7 @@ from mtl_keras.training.clock import EpochClock
 from mtl_keras.training.continuing import continued
 from mtl_keras.training.finite import SatOut
 from mtl_keras.training.graph_errors import quiet_about_unknown_length, readable
+from mtl_keras.training.input_checks import check_inputs
 from mtl_keras.training.label_forms import label_forms
 from mtl_keras.training.lost_examples import lost_told
 from mtl_keras.training.validation import Validation
@@ -50,8 +51,9 @@ class RunningModel(SteppingModel):
                 (`"auto_lambda"`): `(x, y[, sample_weight])`, or a dataset of batches, which begins again where it ends.
 
         Raises:
-            ValueError: Keys do not match the tasks, data are empty, a label is out of range, an input is not finite.
-                Arrays are checked as a whole before training; of datasets the structure is, and values batch by batch.
+            ValueError: Keys do not match the tasks, data are empty, a label is out of range, an input is not finite or
+                has a shape that the model does not take. Arrays are checked as a whole before training; of datasets the
+                structure is, and values batch by batch.
         """
         self._setup.participation.reset(self._setup.frozen)
         _refuse_class_weight(class_weight)
@@ -166,7 +168,8 @@ class RunningModel(SteppingModel):
             raise ValueError(message("data", "pass x and y, or a dataset of both", x=None))
         else:
             return x, y, sample_weight
-        self._retrace(label_forms(batch, *tasks), training)
+        inputs = check_inputs(self.own_inputs(keras.utils.unpack_x_y_sample_weight(batch)[0]), self.input)
+        self._retrace([inputs, label_forms(batch, *tasks)], training)
         return x, y, sample_weight
 
 

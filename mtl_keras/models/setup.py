@@ -24,7 +24,7 @@ class Setup:
         self.keras_arguments: dict[str, Any] = {}  # those that are Keras' alone, but for the optimizer
         self.participation = Participation([task.name for task in tasks])
         self.frozen: dict[str, list[str]] = {}  # part: names of the layers that `freeze` stopped, see `surgery`
-        self.forms: dict[bool, dict[str, Any]] = {}  # of the labels that training (or not) last saw, see `label_forms`
+        self.forms: dict[bool, Any] = {}  # of the data that training (or not) last saw, see `label_forms`
         self.evaluating = False
         self.validation: Validation | None = None  # of the `fit` that runs; None outside of it
         self._graph: Graph | None = None

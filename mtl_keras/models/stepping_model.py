@@ -75,8 +75,8 @@ class SteppingModel(ReplicatedModel):
             super().make_train_function(force=True)
             self.train_function = watch.choosing(plain, measuring=self.train_function)
 
-    def _retrace(self, forms: dict[str, Any], training: bool) -> None:
-        """Trace steps anew where labels come in another form than before, see `label_forms`."""
+    def _retrace(self, forms: Any, training: bool) -> None:
+        """Trace steps anew where inputs or labels come in another form than before, see `label_forms`."""
         before = self._setup.forms.setdefault(training, forms)
         if forms != before:
             self._setup.forms[training] = forms

@@ -90,6 +90,9 @@ def check_arrays(x: Any, y: Any, sample_weight: Any, plans: list[TaskPlan], untr
         raise ValueError(message("inputs as arrays", "convert them with numpy.asarray", x=type(x).__name__))
     check_not_empty(x)
     length = len(flat[0])
+    if any(len(part) != length for part in flat):
+        lengths = [len(part) for part in flat]
+        raise ValueError(message("as many examples in every input", "check the arrays", examples=lengths))
     for part in flat:
         if part.dtype.kind == "f" and not np.isfinite(part).all():
             bad = np.flatnonzero(~np.isfinite(part.reshape(length, -1)).all(axis=1))

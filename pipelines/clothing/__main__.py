@@ -1,9 +1,11 @@
 """`python -m pipelines.clothing`: see --help."""
 
+from mtl_keras.cli.ending import ending_with_message
 from mtl_keras.quiet import import_tensorflow
 
 if __name__ == "__main__":
     import_tensorflow()
     from pipelines.clothing.pipeline import main
 
-    main()
+    with ending_with_message("pipelines.clothing"):
+        main()

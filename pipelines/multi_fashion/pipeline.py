@@ -101,9 +101,10 @@ def parse(arguments: list[str] | None) -> argparse.Namespace:
     made = parser("multi_fashion", description, TRUNKS, epochs=6, batch_size=128)
     add = made.add_argument
     add("--build", type=Path, default=Path("runs/data"), help="folder of the built data set")
-    add("--data", type=Path, default=None, help="folder with Fashion-MNIST's IDX files; default: in this repository")
+    source = made.add_mutually_exclusive_group().add_argument
+    source("--data", type=Path, help="folder with Fashion-MNIST's IDX files; default: in this repository")
+    source("--download", action="store_true", help="fetch the full Fashion-MNIST through tensorflow-datasets")
     add("--config", default="fashion", choices=["fashion", "mixed"], help="mixed: a digit at the top left")
     add("--digits", type=Path, default=None, help="folder with MNIST's IDX files, for mixed")
-    add("--download", action="store_true", help="fetch the full Fashion-MNIST through tensorflow-datasets")
     add("--pairs", type=positive, default=None, help="training pairs; default: 24,000")
     return made.parse_args(arguments)

@@ -256,6 +256,17 @@ def test_task_board_writes_what_history_has(tmp_path, monkeypatch):
             assert [point.step for point in events.Tensors("batch/loss/a")] == [1, 2]
 
 
+def test_logs_that_could_not_be_written_are_named_before_training(tmp_path):
+    (tmp_path / "file").write_text("in the way")
+    model = compiled()
+    tiny.refused(
+        lambda: model.fit(*tiny.arrays(8), callbacks=[mtl.callbacks.TaskBoard(tmp_path / "file")], verbose=0),
+        f"Expected a folder to write logs to. Received: path='{tmp_path}/file/train'. "
+        "Do choose another, or make it writable.",
+    )
+    assert int(model.optimizer.iterations) == 0
+
+
 def test_task_board_says_what_to_type(tmp_path, monkeypatch):
     board = mtl.callbacks.TaskBoard("runs/first")
     monkeypatch.setattr("sys.executable", str(tmp_path / "bin" / "python"))

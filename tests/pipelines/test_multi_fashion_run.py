@@ -3,6 +3,8 @@
 import contextlib
 import io
 import re
+import runpy
+import sys
 
 import numpy as np
 import pytest
@@ -101,12 +103,48 @@ def test_the_model_answers_by_name(finished):
         assert answer.score == pytest.approx(float(np.max(outputs[task])), abs=1e-5)
 
 
-@pytest.mark.parametrize("option", ["--epochs", "--batch-size", "--pairs"])
-def test_counts_have_to_be_positive(option, capsys):
+COUNT = "a whole number of at least 1, not"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ("--epochs 0", f"argument --epochs: {COUNT} 0"),
+        ("--batch-size -3", f"argument --batch-size: {COUNT} -3"),
+        ("--pairs many", f"argument --pairs: {COUNT} many"),
+        ("--learning-rate nan", "argument --learning-rate: a number above 0, not nan"),
+        ("--learning-rate -1", "argument --learning-rate: a number above 0, not -1"),
+        ("--seed -1", "argument --seed: a whole number from 0 to 4294967295, not -1"),
+        ("--data here --download", "argument --download: not allowed with argument --data"),
+    ],
+)
+def test_wrong_options_end_with_status_2(arguments, text, capsys):
     with pytest.raises(SystemExit) as end:
-        pipeline.parse([option, "0"])
+        pipeline.parse(arguments.split())
     assert end.value.code == 2
-    assert "a whole number of at least 1, not 0" in capsys.readouterr().err
+    assert capsys.readouterr().err.splitlines()[-1].endswith(f"error: {text}")
+
+
+def test_every_option_is_explained(capsys):
+    with pytest.raises(SystemExit) as end:
+        pipeline.parse(["--help"])
+    assert end.value.code == 0
+    printed = capsys.readouterr().out
+    words = "epochs batch-size weighting scope trunk seed output data download strategy precision"
+    for option in words.split():
+        assert re.search(rf"^  --{option}\b[^\n]*?\s{{2,}}\w", printed, re.MULTILINE), option
+
+
+def test_wrong_files_end_the_process_with_their_message(tmp_path, capsys, monkeypatch):
+    command = ["multi_fashion", "--build", tmp_path / "built", "--output", tmp_path / "saved", "--data", tmp_path]
+    monkeypatch.setattr(sys, "argv", [str(part) for part in command])
+    with pytest.raises(SystemExit) as end:
+        runpy.run_module("pipelines.multi_fashion", run_name="__main__")
+    assert end.value.code == 1
+    assert capsys.readouterr().err == (
+        "pipelines.multi_fashion: Expected the file t10k-images-idx3-ubyte, or t10k-images-idx3-ubyte.gz, in the "
+        f"folder of IDX files. Received: folder='{tmp_path}'. Do add it, or give another folder.\n"
+    )
 
 
 def test_a_run_that_could_not_be_written_does_not_begin(tmp_path):

@@ -80,7 +80,7 @@ def assert_none_is_bad(checks: Sequence[Check]) -> list[tf.Operation]:
     """That no check found a bad value, in the words of `check_array`."""
     if not checks:
         return []
-    fine = ~tf.stack([tf.reduce_any(check.bad) for check in checks])
+    fine = ~tf.concat([tf.reshape(check.bad, [-1]) for check in checks], axis=0)
     return _assert_all(fine, [partial(_assert_none, check) for check in checks])
 
 

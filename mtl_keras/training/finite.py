@@ -131,8 +131,8 @@ def _not_finite(rows: list[Row]) -> tf.Tensor:
     flags, of_row = [], []
     for group in groups.groups(rows):
         axes = list(range(1, group.stacked.shape.rank))
-        flags.append(tf.reduce_any(~tf.math.is_finite(group.stacked), axes))
+        flags.append(tf.reduce_all(tf.math.is_finite(group.stacked), axes))
         of_row += [row for row, _ in group.places]
     if not flags:
         return tf.zeros([len(rows)], tf.bool)
-    return tf.math.unsorted_segment_max(tf.cast(tf.concat(flags, 0), tf.int32), of_row, len(rows)) > 0
+    return tf.math.unsorted_segment_min(tf.cast(tf.concat(flags, 0), tf.int32), of_row, len(rows)) == 0

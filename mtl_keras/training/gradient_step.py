@@ -170,8 +170,9 @@ def everywhere(row: gram.Row, variables: list[keras.Variable]) -> gram.Row:
 def weighted(weights: tf.Tensor, rows: list[gram.Row]) -> gram.Row:
     """The weighted sum of K rows, added in float32."""
     summed: gram.Row = []
+    weight_of = tf.unstack(weights, num=len(rows))
     for pieces in zip(*rows, strict=True):
-        terms = [weights[k] * tf.cast(piece, tf.float32) for k, piece in enumerate(pieces) if piece is not None]
+        terms = [weight_of[k] * tf.cast(piece, tf.float32) for k, piece in enumerate(pieces) if piece is not None]
         dtype = next((piece.dtype for piece in pieces if piece is not None), None)
         summed.append(tf.cast(tf.add_n(terms), dtype) if terms else None)
     return summed

@@ -46,7 +46,7 @@ def task_losses(
     checked = batch_checks.assert_none_is_bad([check for labels_of_task in read for check in labels_of_task.checks])
     with tf.control_dependencies(checked):
         targets = [tf.identity(labels_of_task.target) for labels_of_task in read]
-    sums, counts = [], []
+    values_of, weights_of, counted = [], [], []
     masks: dict[str, tf.Tensor] = {}
     weights: dict[str, tf.Tensor] = {}
     for plan, target, found in zip(plans, targets, read, strict=True):
@@ -56,11 +56,24 @@ def task_losses(
         masks[plan.name], weights[plan.name] = mask, weight
         if training and plan.class_weight is not None:
             weight = weight * _spread(plan.class_weights(target), values)
-        # a missing label must not reach the sum even where its loss value is infinite
-        sums.append(tf.reduce_sum(tf.math.multiply_no_nan(values, weight)))
-        counts.append(tf.reduce_sum(weight if plan.divide_by_weights else mask))
+        values_of.append(values)
+        weights_of.append(weight)
+        counted.append(weight if plan.divide_by_weights else mask)
     labels_of = dict(zip((plan.name for plan in plans), targets, strict=True))
-    return TaskLosses(tf.stack(sums), tf.stack(counts), labels_of, masks, weights)
+    return TaskLosses(_sums(values_of, weights_of), _sums(counted), labels_of, masks, weights)
+
+
+def _sums(values: list[tf.Tensor], weights: list[tf.Tensor] | None = None) -> tf.Tensor:
+    """The sum of each task's values, times weights that hide values even where these are infinite, float32 [K].
+
+    Where each task has one value for each example, all are summed together: many tasks would be many operations.
+    """
+    together = all(of_task.shape.rank == 1 for of_task in values)
+    stacks = [tf.stack(values)] if together else values
+    if weights is not None:
+        weight_stacks = [tf.stack(weights)] if together else weights
+        stacks = [tf.math.multiply_no_nan(v, w) for v, w in zip(stacks, weight_stacks, strict=True)]
+    return tf.reduce_sum(stacks[0], axis=1) if together else tf.stack([tf.reduce_sum(v) for v in stacks])
 
 
 @dataclass(frozen=True)
@@ -101,20 +114,21 @@ def _fit_rank(labels: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
 
 
 def _exists(labels: tf.Tensor, missing: float) -> tf.Tensor:
-    exists = tf.ones_like(labels, tf.bool)
-    if labels.dtype.is_floating:
-        exists = tf.logical_not(tf.math.is_nan(labels))
     can_be_missing = labels.dtype.is_floating or labels.dtype.min <= missing <= labels.dtype.max  # uint8 holds no -1
-    if not math.isnan(missing) and can_be_missing:
-        exists = tf.logical_and(exists, labels != tf.cast(missing, labels.dtype))
-    return exists
+    named = None if math.isnan(missing) or not can_be_missing else labels != tf.cast(missing, labels.dtype)
+    if labels.dtype.is_floating:
+        not_nan = ~tf.math.is_nan(labels)
+        return not_nan if named is None else not_nan & named
+    return tf.ones_like(labels, tf.bool) if named is None else named
 
 
 def _per_value(exists: tf.Tensor, values: tf.Tensor) -> tf.Tensor:
     """One flag per loss value: where a value covers several labels, all of them must exist."""
     if exists.shape.rank > values.shape.rank:
-        exists = tf.reduce_all(exists, axis=list(range(values.shape.rank, exists.shape.rank)))
-    return tf.broadcast_to(exists, tf.shape(values))
+        axes = list(range(values.shape.rank, exists.shape.rank))
+        one_each = all(exists.shape[axis] == 1 for axis in axes)
+        exists = tf.squeeze(exists, axes) if one_each else tf.reduce_all(exists, axes)
+    return exists if exists.shape.rank == values.shape.rank == 1 else tf.broadcast_to(exists, tf.shape(values))
 
 
 def _spread(weights: tf.Tensor, like: tf.Tensor) -> tf.Tensor:

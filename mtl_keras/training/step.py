@@ -82,9 +82,10 @@ def _track(
     sat_out = tf.cast([failed & ~measured.overflowed, failed & measured.overflowed], tf.float32) / replicas.count()
     plan.tracker.update_state(sums, counts, weights, added, examples, sat_out)
 
+    failed_of = dict(zip(plan.names, tf.unstack(failed, num=len(plan.names)), strict=True))
+
     def kept(tensors: dict[str, Any]) -> dict[str, Any]:
-        names = enumerate(plan.names)
-        return {n: tf.where(failed[k], tf.zeros_like(tensors[n]), tensors[n]) for k, n in names}
+        return {n: tf.where(failed_of[n], tf.zeros([], tensors[n].dtype), tensors[n]) for n in plan.names}
 
     plan.update_metrics(*(kept(tensors) for tensors in (found.labels, outputs, found.masks, found.weights)))
 

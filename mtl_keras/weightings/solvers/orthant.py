@@ -35,6 +35,9 @@ def nonnegative_minimum(matrix: tf.Tensor, linear: tf.Tensor, start: tf.Tensor |
     Newton Methods for Optimization Problems with Simple Constraints, SIAM Journal on Control and Optimization 1982.
     """
 
+    if matrix.shape[0] == 2:
+        return _shared_among_equals(matrix, linear, _minimum_of_two(matrix, linear))
+
     def free_and_slopes(points: tf.Tensor, held: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
         slopes = tf.matmul(points, matrix) - linear
         settled = SETTLED * tf.reduce_max(tf.maximum(tf.abs(linear), points), -1, keepdims=True)
@@ -61,6 +64,21 @@ def nonnegative_minimum(matrix: tf.Tensor, linear: tf.Tensor, start: tf.Tensor |
     held = tf.zeros_like(points, tf.bool)
     points = tf.while_loop(going_on, step, (tf.constant(0), points, held, *free_and_slopes(points, held)))[1]
     return _shared_among_equals(matrix, linear, points)
+
+
+def _minimum_of_two(matrix: tf.Tensor, linear: tf.Tensor) -> tf.Tensor:
+    """The minimum over two coordinates, without a search: where both are above 0, or else on one of the axes."""
+    of_first, of_second, across = matrix[0, 0], matrix[1, 1], matrix[0, 1]
+    first, second = linear[:, 0], linear[:, 1]
+    # by elimination: what rounding does to the second coordinate, the first makes up for
+    ratio = tf.math.divide_no_nan(across, of_first)
+    above = tf.math.divide_no_nan(second - ratio * first, of_second - ratio * across)
+    beside = tf.math.divide_no_nan(first - across * above, of_first)
+    alone = tf.math.divide_no_nan(tf.maximum(linear, 0.0), tf.linalg.diag_part(matrix))
+    falls = alone * linear
+    axis = tf.stack([falls[:, 0] >= falls[:, 1], falls[:, 0] < falls[:, 1]], 1)
+    inside = (beside > 0.0) & (above > 0.0)
+    return tf.where(inside[:, None], tf.stack([beside, above], 1), tf.where(axis, alone, 0.0))
 
 
 def _shared_among_equals(matrix: tf.Tensor, linear: tf.Tensor, points: tf.Tensor) -> tf.Tensor:

@@ -64,6 +64,8 @@ def rows_of(gramian: tf.Tensor, present: tf.Tensor) -> Rows:
 def _factor(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     """L [K, K] with `L L' = matrix` up to `DEPENDENT`, and its number of columns that are not 0."""
     size = matrix.shape[0]
+    if size == 2:
+        return _factor_of_two(matrix)
 
     def going(step: tf.Tensor, rest: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         return (step < size) & (tf.reduce_max(tf.linalg.diag_part(rest)) > DEPENDENT)
@@ -78,3 +80,13 @@ def _factor(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     start = (tf.constant(0), matrix, tf.zeros_like(matrix))
     rank, _, columns = tf.while_loop(going, take, start)
     return columns, rank
+
+
+def _factor_of_two(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same without a loop; the diagonal is 1, or 0 for a row that is left out."""
+    diagonal, across = tf.linalg.diag_part(matrix), matrix[0, 1]
+    first = tf.stack([diagonal[0], tf.where(diagonal[0] > 0.0, across, diagonal[1])])
+    rest = diagonal[1] - first[1] ** 2
+    second = tf.where(rest > DEPENDENT, tf.sqrt(tf.maximum(rest, 0.0)), 0.0)
+    rank = tf.reduce_sum(tf.cast([tf.reduce_any(first > 0.0), second > 0.0], tf.int32))
+    return tf.stack([first, tf.stack([tf.zeros_like(second), second])], 1), rank

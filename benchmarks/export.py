@@ -102,10 +102,8 @@ def clothing(trunk: str, epochs: int | None) -> tuple[Any, Any, Any]:
     from pipelines.clothing.files import write_files
 
     model = trained(pipeline, trunk, epochs)
-    file = write_files(BUILD / "clothing")
-    splits = mtl.data.Splits(val=0.1, test=0.15, seed=0, group="sender")
-    source = mtl.data.from_csv(file, "path", ["garment:class", "kids:class"], image_size=64, splits=splits)
-    return model, source.batches(64, split="test"), source  # more photos than for validation
+    source = pipeline.photos(write_files(BUILD / "clothing"), seed=0)
+    return model, source.batches(64, split="test"), source
 
 
 MODELS: dict[str, Callable[[int | None], tuple[Any, Any, Any]]] = {

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from mtl_keras.data.group_splits import divide_groups
 from mtl_keras.errors import message
 
 NAMES = ("train", "val", "test")
@@ -26,7 +27,7 @@ class Splits:
         seed: Seed of the random split, default 0.
         column: Name of a column that holds `train`, `val` or `test`; the shares are unused then.
         group: Name of a column: examples that agree in it always come into the same split, e.g. a person or an object.
-            Shares are of examples, reached as closely as whole groups allow.
+            Shares are of examples, reached as closely as whole groups allow; the largest groups are placed first.
         stratify: Name of a task with classes whose frequencies every split is to keep.
 
     Raises:
@@ -79,24 +80,24 @@ class Splits:
         if count == 0:
             return np.zeros(0, np.int8)
         strata = np.zeros(count, np.int64) if strata is None else np.asarray(strata, np.int64)
-        if groups is None:
-            members, sizes, of_group = np.arange(count), np.ones(count, np.int64), strata
-        else:
+        if groups is not None:
             members = np.unique(np.asarray(groups), return_inverse=True)[1].ravel()
-            sizes, of_group = np.bincount(members), _most_common(members, strata)
-        order = np.argsort(_hash(np.arange(len(sizes)), self.seed), kind="stable")
-        split_of_group = np.zeros(len(sizes), np.int8)
-        for stratum in np.unique(of_group):
-            chosen = order[of_group[order] == stratum]
-            split_of_group[chosen] = self._fill(sizes[chosen])
-        return split_of_group[members]
+            order = self._order(int(members.max()) + 1)
+            return divide_groups(members, strata, (1 - self.val - self.test, self.val, self.test), order)[members]
+        order, ids = self._order(count), np.zeros(count, np.int8)
+        for stratum in np.unique(strata):
+            chosen = order[strata[order] == stratum]
+            ids[chosen] = self._fill(len(chosen))
+        return ids
 
-    def _fill(self, sizes: np.ndarray) -> np.ndarray:
-        """The splits of groups of these sizes, in order: test first, then val, each up to its share."""
-        middle = np.cumsum(sizes) - sizes / 2
-        total = sizes.sum()
-        test, val = round(self.test * total), round((self.test + self.val) * total)
-        return np.where(middle < test, 2, np.where(middle < val, 1, 0)).astype(np.int8)
+    def _order(self, count: int) -> np.ndarray:
+        return np.argsort(_hash(np.arange(count), self.seed), kind="stable")
+
+    def _fill(self, count: int) -> np.ndarray:
+        """The splits of so many examples, in order: test first, then val, each up to its share."""
+        place = np.arange(count) + 0.5
+        test, val = round(self.test * count), round((self.test + self.val) * count)
+        return np.where(place < test, 2, np.where(place < val, 1, 0)).astype(np.int8)
 
 
 def split_names(texts: Sequence[str]) -> np.ndarray:
@@ -108,15 +109,6 @@ def split_names(texts: Sequence[str]) -> np.ndarray:
     """
     ids = {name: NAMES.index(meaning) for name, meaning in _SYNONYMS.items()}
     return np.array([ids.get(text.strip().lower(), -1) for text in texts], np.int8)
-
-
-def _most_common(members: np.ndarray, strata: np.ndarray) -> np.ndarray:
-    """The stratum that occurs most often in each group."""
-    pairs, often = np.unique(np.stack([members, strata]), axis=1, return_counts=True)
-    rarest_first = np.argsort(often, kind="stable")
-    found = np.zeros(int(members.max()) + 1, np.int64)
-    found[pairs[0][rarest_first]] = pairs[1][rarest_first]  # of equal indices the last assignment stays
-    return found
 
 
 def _hash(numbers: np.ndarray, seed: int) -> np.ndarray:

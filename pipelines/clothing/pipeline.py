@@ -38,10 +38,7 @@ def main(arguments: list[str] | None = None) -> Path:
 
     with distribute.chief_first(strategy):
         file = write_files(options.build, options.data, options.kids_removed, options.seed)
-    # one sender's photos look alike: they must not be in training and test at once
-    splits = Splits(val=0.15, test=0.15, seed=options.seed, group="sender", stratify="garment")
-    tasks = ["garment:class", "kids:class"]
-    source = mtl.data.from_csv(file, "path", tasks, image_size=64, splits=splits, cache="memory", seed=options.seed)
+    source = photos(file, options.seed)
     print(f"Data: {source.about['used']:,} photos from {file}, in splits of {source.sizes}")
     print(f"Labels to train on: {source.label_counts('train')}")
 
@@ -78,6 +75,14 @@ def main(arguments: list[str] | None = None) -> Path:
     version = finished.write(options.output)
     distribute.wait_for_all(strategy)
     return version
+
+
+def photos(file: Path, seed: int) -> mtl.data.Source:
+    """The photos that `write_files` wrote, in splits; whoever judges the model has to judge it on the same ones."""
+    # one sender's photos look alike: they must not be in training and test at once
+    splits = Splits(val=0.15, test=0.15, seed=seed, group="sender", stratify="garment")
+    tasks = ["garment:class", "kids:class"]
+    return mtl.data.from_csv(file, "path", tasks, image_size=64, splits=splits, cache="memory", seed=seed)
 
 
 def parse(arguments: list[str] | None) -> argparse.Namespace:

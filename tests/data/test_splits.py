@@ -47,6 +47,26 @@ def test_groups_and_strata_together():
     assert [np.bincount(ids[strata == stratum]).tolist() for stratum in (0, 1)] == [[150, 50, 50]] * 2
 
 
+def test_uneven_groups_come_close_to_the_shares_of_every_class():
+    draws = np.random.default_rng(0)
+    sizes = (40 / np.arange(1, 301)).astype(int) + 1  # forty times as large as the smallest
+    groups = np.repeat(np.arange(300), sizes)
+    liked = np.repeat(draws.integers(0, 8, 300), sizes)  # most of a group is of one class
+    strata = np.where(draws.random(len(groups)) < 0.6, liked, draws.integers(0, 8, len(groups)))
+    for seed in range(3):
+        for kept in (None, strata):
+            ids = Splits(val=0.15, test=0.15, seed=seed).assign(len(groups), groups, kept)
+            assert all(len(set(ids[groups == group])) == 1 for group in range(300))
+            np.testing.assert_allclose(np.bincount(ids) / len(ids), [0.7, 0.15, 0.15], atol=0.005)
+        # of every class a part has what it has of all, to a hundredth
+        for split in range(3):
+            found = np.bincount(strata[ids == split], minlength=8) / np.sum(ids == split)
+            np.testing.assert_allclose(found, np.bincount(strata) / len(strata), atol=0.01)
+    other = Splits(val=0.15, test=0.15, seed=9).assign(len(groups), groups, strata)
+    assert (other != ids).any()
+    assert set(Splits(val=0, test=0.3).assign(len(groups), groups, strata)) == {0, 2}
+
+
 def test_a_rare_class_goes_to_training():
     strata = np.array([0] * 20 + [1])
     assert Splits(val=0.1, test=0.1).assign(21, strata=strata)[-1] == NAMES.index("train")

@@ -122,9 +122,17 @@ def _split(splits: Splits, count: int, columns: Mapping[str, np.ndarray], labels
 
 
 def encode(
-    task: str, values: np.ndarray, kind: str, names: Sequence[str] | None, training: np.ndarray
+    task: str,
+    values: np.ndarray,
+    kind: str,
+    names: Sequence[str] | None,
+    training: np.ndarray,
+    where: Mapping[str, Any] | None = None,
 ) -> tuple[LabelKind, np.ndarray, int]:
-    """The kind, the labels as the kind stores them, and how many labels are outside the vocabulary."""
+    """The kind, the labels as the kind stores them, and how many labels are outside the vocabulary.
+
+    `where` says in errors where the labels lie, by name.
+    """
     if kind in ("class", "ordinal"):
         if values.ndim != 1:
             raise ValueError(message(f"labels [N] for task {task!r} of kind {kind!r}", "reshape", shape=values.shape))
@@ -133,6 +141,10 @@ def encode(
             expected = f"the order of the labels of task {task!r}, from lowest to highest"
             raise ValueError(message(expected, f"pass names={{{task!r}: [...]}}", names=None))
         ids, vocabulary = (_text_ids if texts else _number_ids)(task, values, names, training)
+        if len(vocabulary) < 2:
+            expected = f"at least two different labels of task {task!r} to train on"
+            do = "leave the task out, or add examples of another class"
+            raise ValueError(message(expected, do, **(where or {}), labels=vocabulary))
         known = ids < len(vocabulary)
         made: LabelKind = (OrdinalKind if kind == "ordinal" else ClassKind)(tuple(vocabulary))
         return made, np.where(known, ids, -1).astype(np.int32), int((~known).sum())
@@ -143,7 +155,8 @@ def encode(
         return MultiLabelKind(tuple(names or map(str, range(table.shape[1])))), table, 0
     _refuse(task, numbers, np.isinf(numbers), "finite numbers, or NaN where missing")
     if np.isnan(numbers[training]).all():
-        raise ValueError(message(f"a label of task {task!r} to train on", "label some, or leave it out", labels=0))
+        expected, do = f"a label of task {task!r} to train on", "label some, or leave it out"
+        raise ValueError(message(expected, do, **(where or {}), labels=0))
     return NumberKind.of(numbers[training]), numbers, 0
 
 

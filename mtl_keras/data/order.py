@@ -1,11 +1,23 @@
 """The order of the examples: a function of seed and epoch, never of what was read before."""
 
+from typing import Any
+
 import tensorflow as tf
 
 from mtl_keras.errors import message
 
 # epochs per seed: key = seed * EPOCHS + epoch
 EPOCHS = 2**20
+
+
+def check_buffer(shuffle_buffer: Any) -> None:
+    """Refuse what is no number of examples that are mixed at a time.
+
+    Raises:
+        ValueError: It is no whole number of at least 1.
+    """
+    if isinstance(shuffle_buffer, bool) or not isinstance(shuffle_buffer, int) or shuffle_buffer < 1:
+        raise ValueError(message("a whole shuffle_buffer of at least 1", "pass 4096", shuffle_buffer=shuffle_buffer))
 
 
 class EpochOrder:

@@ -259,7 +259,9 @@ def test_errors_name_what_is_wrong():
     refused(
         "finite values in input 'image'. Received: first_row=3, rows=1", x=np.where(np.arange(10)[:, None] == 3, NAN, x)
     )
-    refused("at least two different labels for a task of kind 'class'", y={"a": np.zeros(10, int)})
+    refused(
+        r"at least two different labels of task 'a' to train on\. Received: labels=\['0'\]", y={"a": np.zeros(10, int)}
+    )
     refused(
         "class ids from 0, or -1 where missing. Received: row=2, value=-2", y={"a": np.where(np.arange(10) == 2, -2, 1)}
     )

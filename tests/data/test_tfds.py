@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tensorflow_datasets as tfds
+import tiny
 
 import mtl_keras as mtl
 from mtl_keras.data import Column
@@ -104,12 +105,58 @@ def test_what_is_not_there_says_how_to_get_it(tmp_path):
         f"Received: data_dir='{tmp_path}', download=False. "
         "Do pass download=True, run 'tfds build cifar100', or pass the data_dir that holds it."
     )
-    with pytest.raises(ValueError, match="Expected") as caught:
-        mtl.data.from_tfds("cifar_100_000", ["label"], data_dir=tmp_path)
-    assert str(caught.value) == (
-        "Expected the name of a data set of tensorflow-datasets. Received: name='cifar_100_000'. "
-        "Do correct it, or import the module that has its builder."
-    )
+    forms = "the name of a data set as 'name', 'name/configuration' or 'name:version', with those that there are"
+    for name, expected in (
+        (
+            "cifar_100_000",
+            "the name of a data set of tensorflow-datasets. Received: name='cifar_100_000'. "
+            "Do correct it, or import the module that has its builder.",
+        ),
+        (
+            "cifar100:9.9.9",
+            f"{forms}. Received: name='cifar100:9.9.9', "
+            "error='Dataset cifar100 cannot be loaded at version 9.9.9, only: 3.0.2.'. Do correct it.",
+        ),
+        (
+            "cifar 100",
+            f"{forms}. Received: name='cifar 100', error='Parsing builder name string cifar 100 failed.'. "
+            "Do correct it.",
+        ),
+        (
+            5,
+            "the name of a data set of tensorflow-datasets, or a builder. Received: name=5. Do pass e.g. 'cifar100'.",
+        ),
+    ):
+        tiny.refused(lambda name=name: mtl.data.from_tfds(name, ["label"], data_dir=tmp_path), f"Expected {expected}")
+
+
+def test_splits_that_are_not_there_are_named(pairs):
+    form = "splits among ['train', 'val', 'test'], each as a text in the builder's words"
+    do = "pass e.g. {'train': 'train[:90%]', 'val': 'train[90%:]'}"
+    there = "pass splits with those among ['train', 'validation', 'test'], or with parts of them, e.g. 'train[:90%]'"
+    parsing = "Error parsing split 'train[:'. See format at: https://www.tensorflow.org/datasets/splits"
+    name = pairs.info.full_name
+    for splits, expected in (
+        ({"training": "train"}, f"{form}. Received: splits={{'training': 'train'}}. Do {do}."),
+        ({"train": 5}, f"{form}. Received: splits={{'train': 5}}. Do {do}."),
+        (
+            {"train": "trian"},
+            f"a split of {name}. Received: split='trian', "
+            f"error=\"Unknown split 'trian'. Should be one of ['train', 'validation', 'test'].\". Do {there}.",
+        ),
+        (
+            {"train": "train[:"},
+            f"a split of {name}. Received: split='train[:', error=\"{parsing}\". Do {there}.",
+        ),
+        (
+            {"train": "train[:0]"},
+            f"a split of {name}. Received: split='train[:0]', error='Instruction [] corresponds to no data!'. "
+            f"Do {there}.",
+        ),
+    ):
+        tiny.refused(
+            lambda splits=splits: mtl.data.from_tfds(pairs, ["top_left"], splits=splits), f"Expected {expected}"
+        )
 
 
 def test_features_that_do_not_fit_are_named(tmp_path):
@@ -127,6 +174,17 @@ def test_features_that_do_not_fit_are_named(tmp_path):
             "features with labels of kind 'number' for task 'label'. Received: features={'label': 'ClassLabel'}. "
             "Do state another kind, or choose other features.",
         ),
+        (
+            ["file_name:number"],
+            "features with labels of kind 'number' for task 'file_name'. Received: features={'file_name': 'Text'}. "
+            "Do state another kind, or choose other features.",
+        ),
+        (
+            ["x=species/Cat"],
+            "a feature of the builder for 'x'. Received: feature='species/Cat'. "
+            "Do leave out '/Cat': nothing lies within the feature before it.",
+        ),
+        ([], "at least one task. Received: tasks=[]. Do pass e.g. tasks=['label']."),
     ):
         with pytest.raises(ValueError, match="Expected") as caught:
             mtl.data.from_tfds(builder, tasks, image_size=8)

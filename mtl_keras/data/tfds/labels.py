@@ -88,7 +88,10 @@ def feature_at(features: Any, name: str, what: str) -> tuple[Path, Any]:
         key = left if _is_dict(found) and left in found else left.partition("/")[0]
         if not _is_dict(found) or key not in found:
             names = list(found) if _is_dict(found) else []
-            raise ValueError(message(f"a feature of the builder for {what!r}", f"choose one of {names}", feature=name))
+            do = (
+                f"choose one of {names}" if names else f"leave out '/{left}': nothing lies within the feature before it"
+            )
+            raise ValueError(message(f"a feature of the builder for {what!r}", do, feature=name))
         path.append(key)
         found, left = found[key], left[len(key) + 1 :]
     return tuple(path), found
@@ -124,8 +127,10 @@ def _single(path: Path, feature: Any, column: Column) -> LabelFeature | None:
     dtype = tf.as_dtype(feature.dtype)
     if dtype == tf.bool and not feature.shape:
         return LabelFeature((path,), lambda example: value_at(example, path), ClassKind(("no", "yes")))
-    if dtype == tf.string and not feature.shape:
-        return LabelFeature((path,), lambda example: value_at(example, path), stated=column.kind or "class")
+    if dtype == tf.string:
+        if feature.shape or column.kind not in (None, "class"):
+            return None
+        return LabelFeature((path,), lambda example: value_at(example, path), stated="class")
     if not (dtype.is_floating or dtype.is_integer or dtype == tf.bool):
         return None
     if dtype == tf.bool:

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mtl_keras.data.columns import Column, stated_columns
 from mtl_keras.data.kinds import LabelKind
+from mtl_keras.data.order import check_buffer
 from mtl_keras.data.rows import rows_of
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import NAMES
@@ -57,23 +58,32 @@ def from_tfds(
         The source.
 
     Raises:
-        ValueError: The data set is not there, a feature does not exist or does not fit, or a task has no label in a
-            split.
+        ValueError: The data set or a split is not there, a feature does not exist or does not fit, or a task has no
+            label in a split.
 
     Example: `from_tfds("celeb_a", ["attributes"], image_size=64)` has one task with 40 attributes.
     """
+    check_buffer(shuffle_buffer)
+    columns = stated_columns(tasks)
+    if not columns:
+        raise ValueError(message("at least one task", "pass e.g. tasks=['label']", tasks=tasks))
+    _check_parts(splits)
     builder = _builder(name, data_dir)
     if download:
         builder.download_and_prepare()
     features = builder.info.features
-    columns = stated_columns(tasks)
     labels = {task: label_feature(task, column, features) for task, column in columns.items()}
-    chosen = list(inputs or input_names(features, builder.info.supervised_keys, list(columns)))
+    chosen = (
+        [inputs]
+        if isinstance(inputs, str)
+        else list(inputs or input_names(features, builder.info.supervised_keys, list(columns)))
+    )
     for name in chosen:
         if len(feature_at(features, name, "inputs")[0]) > 1:
             raise ValueError(message("inputs that are no parts of other features", "choose others", inputs=chosen))
     read = {name: input_of(name, feature_at(features, name, "inputs")[1], image_size) for name in chosen}
-    parts = {split: (splits or _splits(builder))[split] for split in NAMES if split in (splits or _splits(builder))}
+    stated = splits or _splits(builder)
+    parts = {split: stated[split] for split in NAMES if split in stated}
     looked = {split: _look(builder, part, labels, read) for split, part in parts.items()}
     kinds, encoded, unseen = _encoded(labels, {split: values for split, (values, _) in looked.items()})
     examples = {
@@ -98,8 +108,11 @@ def from_tfds(
 def _builder(name: Any, data_dir: str | PathLike[str] | None) -> Any:
     import tensorflow_datasets as tfds
 
-    if not isinstance(name, str):
+    if isinstance(name, tfds.core.DatasetBuilder):
         return name
+    if not isinstance(name, str):
+        expected = "the name of a data set of tensorflow-datasets, or a builder"
+        raise ValueError(message(expected, "pass e.g. 'cifar100'", name=name))
     try:
         return tfds.builder(name, data_dir=None if data_dir is None else fspath(data_dir))
     except tfds.core.DatasetNotFoundError as error:
@@ -110,6 +123,22 @@ def _builder(name: Any, data_dir: str | PathLike[str] | None) -> Any:
                 name=name,
             )
         ) from error
+    except (AssertionError, ValueError) as error:  # tensorflow-datasets raises either
+        expected = "the name of a data set as 'name', 'name/configuration' or 'name:version', with those that there are"
+        raise ValueError(message(expected, "correct it", name=name, error=_in_short(error))) from error
+
+
+def _in_short(error: BaseException) -> str:
+    """The first line of what went wrong, without what tensorflow-datasets puts before it."""
+    return str(error).rpartition('}": ')[2].partition("\n")[0].strip()
+
+
+def _check_parts(splits: Any) -> None:
+    """The splits that a user states are ours, in words for the builder."""
+    right = isinstance(splits, Mapping) and splits and set(splits) <= set(NAMES)
+    if splits is not None and not (right and all(isinstance(part, str) for part in splits.values())):
+        expected = f"splits among {list(NAMES)}, each as a text in the builder's words"
+        raise ValueError(message(expected, "pass e.g. {'train': 'train[:90%]', 'val': 'train[90%:]'}", splits=splits))
 
 
 def _splits(builder: Any) -> dict[str, str]:
@@ -147,6 +176,15 @@ def _dataset(builder: Any, part: str, paths: Sequence[Path], packed: Sequence[st
                 f"pass download=True, run 'tfds build {builder.info.name}', or pass the data_dir that holds it",
                 data_dir=fspath(builder.data_dir_root),
                 download=False,
+            )
+        ) from error
+    except ValueError as error:  # a split that is not there, or is not written as one
+        raise ValueError(
+            message(
+                f"a split of {builder.info.full_name}",
+                f"pass splits with those among {list(builder.info.splits)}, or with parts of them, e.g. 'train[:90%]'",
+                split=part,
+                error=_in_short(error),
             )
         ) from error
     except NotImplementedError as error:

@@ -10,6 +10,8 @@ from typing import Any
 
 from mtl_keras.errors import message
 
+REPLACE = "replace the file, or skip bad records"
+
 
 @dataclass(frozen=True)
 class RecordProblem:
@@ -37,8 +39,12 @@ class RecordProblem:
         return [self.file, self.record, self.feature, self.found, self.expected, lost]
 
 
-def refuse(problems: list[RecordProblem]) -> None:
+def refuse(problems: list[RecordProblem], do: str = REPLACE) -> None:
     """Raise the first problem, if there is one, and say how many there are.
+
+    Args:
+        problems: Of all files.
+        do: What the reader should do.
 
     Raises:
         ValueError: There is one.
@@ -59,9 +65,18 @@ def refuse(problems: list[RecordProblem]) -> None:
         where["found"] = first.found
     if first.rest:
         where["rest_of_file"] = "lost"
-    raise ValueError(
-        message(first.expected, "replace the file, or skip bad records", **where, bad_records=len(problems))
-    )
+    raise ValueError(message(first.expected, do, **where, bad_records=len(problems)))
+
+
+def shown(paths: Iterable[str]) -> list[str]:
+    """Paths for a message: the first three, and how many more there are.
+
+    Example:
+        >>> shown(f"{letter}.tfrecord" for letter in "abcde")
+        ['a.tfrecord', 'b.tfrecord', 'c.tfrecord', '2 more']
+    """
+    first, more = (paths := list(paths))[:3], len(paths) - 3
+    return [*first, f"{more} more"] if more > 0 else first
 
 
 def write_list(problems: Iterable[RecordProblem], path: str | PathLike[str]) -> None:

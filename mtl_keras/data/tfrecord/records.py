@@ -11,7 +11,7 @@ from mtl_keras.data.columns import Column
 from mtl_keras.data.splits import NAMES, Splits, split_names
 from mtl_keras.data.tfrecord.features import Feature
 from mtl_keras.data.tfrecord.labels import as_array, inferred_kind, misfits
-from mtl_keras.data.tfrecord.problems import RecordProblem, count_by_reason
+from mtl_keras.data.tfrecord.problems import RecordProblem, count_by_reason, shown
 from mtl_keras.data.tfrecord.scan import Scanner
 from mtl_keras.errors import message
 
@@ -43,10 +43,14 @@ class Records:
         wanted = [name for task, column in columns.items() for name in column.columns or (task,)]
         scanner = Scanner(inputs, [*wanted, *beside])
         self.files = [scanner.scan(path) for files in paths.values() for path in files]
-        for name in beside:
+        uses = dict.fromkeys(beside, "to divide them by")
+        for task, column in columns.items():
+            uses |= dict.fromkeys(column.columns or (task,), f"with labels of task {task!r}")
+        for name, use in uses.items():
             if name not in scanner.kept and any(any(file.usable) for file in self.files):
-                expected = "a feature that records have, to divide them by"
-                raise ValueError(message(expected, "correct the name", feature=name, files=list(paths.values())))
+                files = shown(file.path for file in self.files)
+                do = f"correct the name; the first record has {scanner.first}"
+                raise ValueError(message(f"a feature that records have, {use}", do, feature=name, files=files))
         self._split_of_file = np.array([split for split, files in paths.items() for _ in files], object)
         counts = [len(file.numbers) for file in self.files]
         self.file_of = np.repeat(np.arange(len(counts)), counts)
@@ -59,6 +63,11 @@ class Records:
                 kind = inferred_kind(stored, self._labels[task][self.usable])
                 self.columns[task] = replace(column, kind=kind)
         self._refuse_misfits()
+
+    @property
+    def inputs_features(self) -> set[str]:
+        """Names of the features that hold inputs."""
+        return {feature.feature or name for name, feature in self.inputs.items()}
 
     def labels(self, task: str) -> np.ndarray:
         """The labels of a task, see `as_array`; records that cannot be used have none."""

@@ -64,6 +64,8 @@ class Scanner:
         self._stored = {feature.feature or name: feature.stored for name, feature in inputs.items()}
         # type of the list and number of values by feature, from the first record that has the feature
         self.kept: dict[str, tuple[str, int]] = {}
+        # names of the features of the first record that is one
+        self.first: list[str] = []
 
     def scan(self, path: str) -> ScannedFile:
         """Look at one file.
@@ -136,6 +138,7 @@ class Scanner:
             features = tf.train.Example.FromString(record).features.feature
         except DecodeError:
             return ("", "a tf.train.Example", f"{len(record)} bytes"), labels, facts
+        self.first = self.first or sorted(features)
         for name, feature in self.inputs.items():
             key = feature.feature or name
             kind, values = _values(features, key)

@@ -14,13 +14,14 @@ from mtl_keras.data.arrays import encode
 from mtl_keras.data.columns import Column, stated_columns
 from mtl_keras.data.kinds import LabelKind, NumberKind
 from mtl_keras.data.lost import Lost
+from mtl_keras.data.order import check_buffer
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import NAMES, Splits
 from mtl_keras.data.tfrecord.examples import RecordExamples
 from mtl_keras.data.tfrecord.features import Feature, stated_feature
 from mtl_keras.data.tfrecord.files import RecordFiles
 from mtl_keras.data.tfrecord.labels import as_stored
-from mtl_keras.data.tfrecord.problems import refuse, write_list
+from mtl_keras.data.tfrecord.problems import REPLACE, refuse, shown, write_list
 from mtl_keras.data.tfrecord.records import Records
 from mtl_keras.data.tfrecord.schema import Schema
 from mtl_keras.errors import message
@@ -81,8 +82,7 @@ def from_tfrecord(
         >>> source.sizes, source.kinds["colour"].names
         ({'train': 16, 'val': 2, 'test': 2}, ('blue', 'red'))
     """
-    if isinstance(shuffle_buffer, bool) or not isinstance(shuffle_buffer, int) or shuffle_buffer < 1:
-        raise ValueError(message("a whole shuffle_buffer of at least 1", "pass 4096", shuffle_buffer=shuffle_buffer))
+    check_buffer(shuffle_buffer)
     if isinstance(pattern, (str, PathLike)) and Path(pattern).is_dir():
         schema: Schema | None = Schema.read(pattern)
         assert schema is not None
@@ -104,6 +104,9 @@ def from_tfrecord(
                     tasks=tasks,
                 )
             )
+        if not isinstance(features, Mapping):
+            do = 'pass e.g. features={"image": tfrecord.ImageFile(64)}'
+            raise ValueError(message("a dict by input of how each is stored", do, features=features))
         paths = _paths(pattern)
         inputs = {name: stated_feature(name, feature) for name, feature in features.items()}
         columns = stated_columns(tasks)
@@ -111,13 +114,14 @@ def from_tfrecord(
     records = Records(paths, inputs, columns, [name for name in (splits.column, splits.group) if name is not None])
     if schema is not None:
         records.check_counts({name: count for files in schema.files.values() for name, count in files.items()})
+    remedy = REPLACE if schema else _remedy(records)
     if not skip_bad:
-        refuse(records.problems)
+        refuse(records.problems, remedy)
     elif not isinstance(skip_bad, bool):
         write_list(records.problems, skip_bad)
     lost = Lost.of(skip_bad)
     if not records.usable.any():
-        refuse(records.problems)
+        refuse(records.problems, remedy)
         raise ValueError(message("at least one record", "give files that hold some", files=list(paths.values())))
     return _source(records, inputs, schema, splits, shuffle_buffer, seed, lost)
 
@@ -140,7 +144,11 @@ def _source(
         labels = records.labels(task)
         if schema is None:
             several = column.columns if column.columns and len(column.columns) > 1 else None
-            made = encode(task, labels, column.kind or "number", column.names or several, training)
+            where = {
+                "feature": ", ".join(column.columns or (task,)),
+                "files": shown(file.path for file in records.files),
+            }
+            made = encode(task, labels, column.kind or "number", column.names or several, training, where)
             kinds[task], encoded[task], unseen[task] = made
             if isinstance(kinds[task], NumberKind):
                 kinds[task] = replace(kinds[task], unit=column.unit)  # type: ignore[call-arg]
@@ -166,6 +174,15 @@ def _source(
     return Source(examples, kinds, specs, before, seed, about)
 
 
+def _remedy(records: Records) -> str:
+    """What to do about the problems: what is wrong in every record is stated wrongly, rather than stored so."""
+    wrong = {problem.feature for problem in records.problems}
+    if records.usable.any() or len(wrong) != 1 or "" in wrong:
+        return REPLACE
+    argument = "features" if wrong <= records.inputs_features else "tasks"
+    return f"correct what {argument}= says of the feature, which no record fits"
+
+
 def _column(kind: LabelKind) -> Column:
     """What labels of this kind have to be."""
     return Column(kind=kind.kind, names=getattr(kind, "names", None))
@@ -185,7 +202,11 @@ def _paths(pattern: Any) -> dict[str, list[str]]:
 def _found(patterns: Any) -> dict[str, bool]:
     """Files behind one pattern or several, in order, and whether each was called by its name."""
     found: dict[str, bool] = {}
-    for given in [patterns] if isinstance(patterns, (str, PathLike)) else list(patterns):
+    patterns = [patterns] if isinstance(patterns, (str, PathLike)) else patterns
+    if not isinstance(patterns, Sequence) or not all(isinstance(given, (str, PathLike)) for given in patterns):
+        do = "pass e.g. 'photos-*.tfrecord', or {'train': 'train-*', 'val': 'val-*'}"
+        raise ValueError(message("a path, a list of paths, or a dict of them by split", do, pattern=patterns))
+    for given in patterns:
         pattern = fspath(given)
         by_name = Path(pattern).is_file()
         matching = [pattern] if by_name else sorted(path for path in glob(pattern) if Path(path).is_file())

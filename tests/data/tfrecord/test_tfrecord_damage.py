@@ -9,7 +9,7 @@ import tiny
 from record_files import example, jpeg, numbered, write
 
 import mtl_keras as mtl
-from mtl_keras.data import Splits, tfrecord
+from mtl_keras.data import Column, Splits, tfrecord
 from mtl_keras.training.graph_errors import readable
 
 PNG = tfrecord.Png((6, 5, 3)).write(np.arange(90, dtype=np.uint8).reshape(6, 5, 3)).bytes_list.value[0]
@@ -91,7 +91,58 @@ def test_what_divides_the_records_has_to_be_there_and_may_be_a_label(tmp_path):
     file = write(tmp_path / "a.tfrecord", numbered(12))
     features = {"x": tf.io.FixedLenFeature([2], tf.float32)}
     for splits in (Splits(column="who"), Splits(group="who")):
-        with pytest.raises(ValueError, match=r"^Expected a feature that records have.*Received: feature='who'"):
-            mtl.data.from_tfrecord(file, features, ["colour"], splits=splits)
+        tiny.refused(
+            lambda splits=splits: mtl.data.from_tfrecord(file, features, ["colour"], splits=splits),
+            f"Expected a feature that records have, to divide them by. Received: feature='who', files=['{file}']. "
+            "Do correct the name; the first record has ['colour', 'size', 'x'].",
+        )
     source = mtl.data.from_tfrecord(file, features, ["colour"], splits=Splits(0, 0, group="colour"))
     assert source.sizes == {"train": 12}
+
+
+def test_what_the_user_states_wrongly_is_not_blamed_on_the_files(tmp_path):
+    file = write(tmp_path / "a.tfrecord", numbered(12, same=0))
+    two = {"x": tf.io.FixedLenFeature([2], tf.float32)}
+    no_record_fits = "says of the feature, which no record fits"
+    where = f"Received: file='{file}', record=0, feature="
+    for features, tasks, expected in (
+        (
+            two,
+            {"looks": Column(columns=("same", "shade"))},
+            f"a feature that records have, with labels of task 'looks'. Received: feature='shade', files=['{file}']. "
+            "Do correct the name; the first record has ['colour', 'same', 'size', 'x'].",
+        ),
+        (
+            two,
+            ["same"],
+            f"at least two different labels of task 'same' to train on. Received: feature='same', files=['{file}'], "
+            "labels=['0']. Do leave the task out, or add examples of another class.",
+        ),
+        (
+            {"x": tf.io.FixedLenFeature([3], tf.float32)},
+            ["colour"],
+            f"3 values as float_list. {where}'x', found='2 values as float_list', bad_records=12. "
+            f"Do correct what features= {no_record_fits}.",
+        ),
+        (
+            two,
+            ["colour:number"],
+            f"numbers as labels of kind 'number'. {where}'colour', found='red', bad_records=12. "
+            f"Do correct what tasks= {no_record_fits}.",
+        ),
+        (
+            ["x"],
+            ["colour"],
+            "a dict by input of how each is stored. Received: features=['x']. "
+            'Do pass e.g. features={"image": tfrecord.ImageFile(64)}.',
+        ),
+    ):
+        tiny.refused(
+            lambda features=features, tasks=tasks: mtl.data.from_tfrecord(file, features, tasks), f"Expected {expected}"
+        )
+    for pattern in (5, [5], None, b"x"):
+        tiny.refused(
+            lambda pattern=pattern: mtl.data.from_tfrecord(pattern, two, ["colour"]),
+            f"Expected a path, a list of paths, or a dict of them by split. Received: pattern={pattern!r}. "
+            "Do pass e.g. 'photos-*.tfrecord', or {'train': 'train-*', 'val': 'val-*'}.",
+        )

@@ -195,6 +195,7 @@ class MultiTaskModel(Surgery, RunningModel):
                 "micro_batches": micro_batches,
             }
             self._build_optimizer(method)
+            self._setup.trainable = [variable.path for variable in self.trainable_variables]
 
     def _build_optimizer(self, method: weightings.Weighting) -> None:
         # at compile, so that nothing is left for the first batch to build, which fails under strategies

@@ -52,11 +52,12 @@ class RunningModel(SteppingModel):
 
         Raises:
             ValueError: Keys do not match the tasks, data are empty, a label is out of range, an input is not finite or
-                has a shape that the model does not take. Arrays are checked as a whole before training; of datasets the
-                structure is, and values batch by batch.
+                has a shape that the model does not take, or layers were frozen since `compile`. Arrays are checked as a
+                whole before training; of datasets the structure is, and values batch by batch.
         """
         self._setup.participation.reset(self._setup.frozen)
         _refuse_class_weight(class_weight)
+        self._check_trainable()
         x, y, sample_weight = self._checked(x, y, sample_weight, training=True)
         if isinstance(validation_data, (list, tuple)):
             validation_data = self._checked(*[*validation_data, None, None][:3])
@@ -149,6 +150,15 @@ class RunningModel(SteppingModel):
             found = super().test_on_batch(x, y, sample_weight, return_dict)
         not_finite.tell(*self.plan.not_finite.counts())
         return found
+
+    def _check_trainable(self) -> None:
+        """Keras trains layers on that are frozen after `compile`, or not, as it happens."""
+        changed = sorted({v.path for v in self.trainable_variables} ^ set(self._setup.trainable))
+        if self._setup.plan is not None and changed:
+            do = "compile again, or use freeze and unfreeze, which keep the optimizer's memory"
+            raise ValueError(
+                message("layers as trainable as they were at compile", do, first=changed[0], count=len(changed))
+            )
 
     def _checked(self, x: Any, y: Any, sample_weight: Any, training: bool = False) -> tuple[Any, Any, Any]:
         """Data, checked and as Keras wants them, for steps of training or of evaluation that fit them."""

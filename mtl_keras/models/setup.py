@@ -23,6 +23,7 @@ class Setup:
         self.compile_arguments: dict[str, Any] = {}
         self.keras_arguments: dict[str, Any] = {}  # those that are Keras' alone, but for the optimizer
         self.participation = Participation([task.name for task in tasks])
+        self.trainable: list[str] = []  # paths of the variables that were so at compile
         self.frozen: dict[str, list[str]] = {}  # part: names of the layers that `freeze` stopped, see `surgery`
         self.forms: dict[bool, Any] = {}  # of the data that training (or not) last saw, see `label_forms`
         self.evaluating = False

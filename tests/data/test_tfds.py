@@ -97,6 +97,11 @@ def test_splits_and_inputs_can_be_stated(pairs):
     assert source.about["splits"] == {"train": "train[:30]", "val": "train[30:]"}
 
 
+def test_what_tensorflow_datasets_imports_is_there(tmp_path):
+    """It needs importlib_resources for its own builders, and does not ask for it."""
+    assert tfds.builder("fashion_mnist", data_dir=str(tmp_path)).url_infos
+
+
 def test_what_is_not_there_says_how_to_get_it(tmp_path):
     with pytest.raises(ValueError, match="Expected") as caught:
         mtl.data.from_tfds("cifar100", ["label"], data_dir=tmp_path)

@@ -66,6 +66,28 @@ def test_task_losses_are_exact_with_a_partial_batch(as_dataset):
     np.testing.assert_allclose([logs["a_loss"], logs["b_loss"], logs["loss"]], [a, b, a + b], rtol=1e-5)
 
 
+def test_everything_is_matched_by_the_keys_of_the_outputs():
+    """Not by their order, nor by the layers' names: `z`, `b` and `a`, of which two are the output of layer `b`."""
+    inputs, outputs = tiny.graph()
+    model = mtl.MultiTaskModel(inputs, {"z": outputs["a"], "b": outputs["b"], "a": outputs["b"]})
+    losses = {"b": "mse", "a": "mae", "z": "sparse_categorical_crossentropy"}
+    weights = {"a": 3.0, "z": 0.5, "b": 0.0}
+    model.compile(keras.optimizers.SGD(0.0), loss=losses, loss_weights=weights, metrics={"a": ["mse"]})
+    x, y = tiny.arrays(17)
+    y = {"a": y["b"], "b": 2 * y["b"], "z": y["a"]}
+    said = {task: output[:, 0] if task != "z" else output for task, output in model.predict(x, verbose=0).items()}
+    expected = {
+        "a_loss": np.abs(said["a"] - y["a"]).mean(),
+        "a_mse": ((said["a"] - y["a"]) ** 2).mean(),
+        "b_loss": ((said["b"] - y["b"]) ** 2).mean(),
+        "z_loss": -np.log(said["z"][np.arange(17), y["z"]]).mean(),
+        **{f"{task}_weight": weight for task, weight in weights.items()},
+    }
+    expected["loss"] = 3.0 * expected["a_loss"] + 0.5 * expected["z_loss"]
+    history = model.fit(tiny.dataset(x, y), verbose=0).history
+    assert history == {key: [pytest.approx(value, rel=1e-5)] for key, value in expected.items()}
+
+
 def test_a_dataset_of_unknown_length_trains_as_one_of_known_length():
     """Stock Keras 3.15 runs one step too many there: 8 instead of 6 here, and wrong logs."""
     x, y = tiny.arrays(45)

@@ -3,7 +3,7 @@
 import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 from mtl_keras.data.kinds import kind_named
@@ -113,6 +113,20 @@ class Column:
         if kind:
             kind_named(kind, task)
         return task, cls(kind=kind or ("multilabel" if several else None), columns=names)
+
+
+def refuse_unused(columns: Mapping[str, Column], used: Sequence[str]) -> None:
+    """Refuse what is stated of columns that a source makes no use of, rather than to pass over it.
+
+    Raises:
+        ValueError: There is such a thing.
+    """
+    for task, column in columns.items():
+        unused = {f.name: getattr(column, f.name) for f in fields(column) if f.name not in used}
+        stated = {name: value for name, value in unused.items() if value != getattr(Column, name)}
+        if stated:
+            expected = f"nothing but {', '.join(used)} in the Column of task {task!r}, as this source uses no more"
+            raise ValueError(message(expected, "leave the rest out", **stated))
 
 
 def _is_number(value: Any) -> bool:

@@ -8,6 +8,8 @@ from mtl_keras.errors import message
 
 # epochs per seed: key = seed * EPOCHS + epoch
 EPOCHS = 2**20
+# what TensorFlow itself takes where no seed of the program is set
+_BESIDE_KEY = 87654321
 
 
 def check_buffer(shuffle_buffer: Any) -> None:
@@ -76,6 +78,17 @@ def permutation(key: tf.Tensor, size: int) -> tf.Tensor:
     # index_shuffle would need no sorting, but reads some bits of its seed only: seeds would share orders
     numbers = tf.range(size, dtype=tf.int64)
     return tf.random.experimental.stateless_shuffle(numbers, tf.stack([key, tf.zeros_like(key)]), alg="philox")
+
+
+def mixed(dataset: tf.data.Dataset, buffer: int, key: tf.Tensor) -> tf.data.Dataset:
+    """The dataset with a buffer of its examples mixed at a time, in the order that belongs to the key."""
+
+    def mix(key: tf.Tensor) -> tf.data.Dataset:
+        # shuffle() adds the seed of the program to its own; within a function this sets it for that function alone
+        tf.random.set_seed(_BESIDE_KEY)
+        return dataset.shuffle(buffer, seed=key, reshuffle_each_iteration=False)
+
+    return tf.data.Dataset.from_tensors(key).flat_map(mix)
 
 
 def example_seed(key: tf.Tensor, index: tf.Tensor) -> tf.Tensor:

@@ -86,6 +86,7 @@ def test_our_own_builder_for_real(pairs):
     first, second = epoch(train), epoch(train)
     assert sorted(first) == sorted(second)
     assert first != second
+    tf.random.set_seed(8)  # has no part in it
     assert epoch(mtl.data.from_tfds(pairs, ["top_left", "bottom_right"]).batches(20, training=True)) == first
 
 
@@ -188,6 +189,11 @@ def test_features_that_do_not_fit_are_named(tmp_path):
             ["x=species/Cat"],
             "a feature of the builder for 'x'. Received: feature='species/Cat'. "
             "Do leave out '/Cat': nothing lies within the feature before it.",
+        ),
+        (
+            {"species": Column(names=("a", "b"), missing="?")},
+            "nothing but kind, columns in the Column of task 'species', as this source uses no more. "
+            "Received: names=('a', 'b'), missing=('?',). Do leave the rest out.",
         ),
         ([], "at least one task. Received: tasks=[]. Do pass e.g. tasks=['label']."),
     ):

@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtl_keras.data.examples import Example, Examples
+from mtl_keras.data.order import mixed
 
 
 class TfdsExamples(Examples):
@@ -36,7 +37,7 @@ class TfdsExamples(Examples):
         stored = self._dataset
         if shuffle and self.size > 1:
             buffer = min(self.shuffle_buffer, self.size)
-            stored = stored.shuffle(buffer, seed=key, reshuffle_each_iteration=False)
+            stored = mixed(stored, buffer, key)
         return stored.map(
             lambda number, values: (number, self.decode(values, number)), num_parallel_calls=tf.data.AUTOTUNE
         )

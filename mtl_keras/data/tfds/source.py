@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from mtl_keras.data.columns import Column, stated_columns
+from mtl_keras.data.columns import Column, refuse_unused, stated_columns
 from mtl_keras.data.kinds import LabelKind
 from mtl_keras.data.order import check_buffer
 from mtl_keras.data.rows import rows_of
@@ -40,9 +40,10 @@ def from_tfds(
     Args:
         name: Name of a data set, e.g. `"cifar100"` or `"oxford_iiit_pet:4.*.*"`, or a builder.
         tasks: Names of features, `"feature:kind"` texts, or `{task: Column, kind or None}`, as in `from_csv`, with
-            features as columns; `"attributes/Smiling"` leads into nested ones. A class label is a class, a dict of
-            bools (or several features with bools) is one task of attributes, a list of class labels is the attributes
-            that an example has, a dict of numbers is one task of several, other numbers are numbers.
+            features as columns; a `Column` may state `kind` and `columns`, the builder says the rest.
+            `"attributes/Smiling"` leads into nested ones. A class label is a class, a dict of bools (or several
+            features with bools) is one task of attributes, a list of class labels is the attributes that an example
+            has, a dict of numbers is one task of several, other numbers are numbers.
         data_dir: Where the data set lies, default where tensorflow-datasets keeps its own.
         download: Whether to fetch and prepare it where it is not there, default False.
         image_size: What images become: one side, `(height, width)` or an `ImageFormat`; default what they are, where
@@ -67,6 +68,7 @@ def from_tfds(
     columns = stated_columns(tasks)
     if not columns:
         raise ValueError(message("at least one task", "pass e.g. tasks=['label']", tasks=tasks))
+    refuse_unused(columns, ("kind", "columns"))
     _check_parts(splits)
     builder = _builder(name, data_dir)
     if download:

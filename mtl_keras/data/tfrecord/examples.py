@@ -7,7 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from mtl_keras.data.examples import Example, Examples
-from mtl_keras.data.order import permutation
+from mtl_keras.data.order import mixed, permutation
 from mtl_keras.data.rows import rows_of
 from mtl_keras.data.tfrecord.features import Feature
 from mtl_keras.data.tfrecord.files import RecordFiles
@@ -102,7 +102,7 @@ class RecordExamples(Examples):
             )
         records = records.unbatch()
         if shuffle and self.size > 1:
-            records = records.shuffle(min(self.shuffle_buffer, self.size), seed=key, reshuffle_each_iteration=False)
+            records = mixed(records, min(self.shuffle_buffer, self.size), key)
         return records
 
     def _left_out(self, number: tf.Tensor, record: tf.Tensor) -> tuple[tf.Tensor, Example]:

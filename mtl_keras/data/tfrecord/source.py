@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from mtl_keras.data.arrays import encode
-from mtl_keras.data.columns import Column, stated_columns
+from mtl_keras.data.columns import Column, refuse_unused, stated_columns
 from mtl_keras.data.kinds import LabelKind, NumberKind
 from mtl_keras.data.lost import Lost
 from mtl_keras.data.order import check_buffer
@@ -51,7 +51,8 @@ def from_tfrecord(
             64x64; `tf.io.FixedLenFeature` or `tfrecord.Numbers` for numbers, `tfrecord.Raw` for the bytes of arrays.
         tasks: Names of features, `"feature:kind"` texts, or `{task: Column, kind or None}`, as in `from_csv`. Labels
             are whole numbers, floats or texts; several values in one feature, or several features, are one task of
-            attributes. A feature that a record lacks, or that is empty, is a missing label.
+            attributes. A feature that a record lacks, or that is empty, is a missing label: a `Column` takes no
+            `missing` here, and no `separator`.
         splits: How to divide the records, unless `pattern` does; default 10 % each for val and test at random. `column`
             and `group` are names of features.
         skip_bad: What happens to records that cannot be used: False (default) for an error that names the first one,
@@ -110,6 +111,7 @@ def from_tfrecord(
         paths = _paths(pattern)
         inputs = {name: stated_feature(name, feature) for name, feature in features.items()}
         columns = stated_columns(tasks)
+        refuse_unused(columns, ("kind", "columns", "names", "low", "high", "unit"))
     splits = splits or Splits()
     records = Records(paths, inputs, columns, [name for name in (splits.column, splits.group) if name is not None])
     if schema is not None:

@@ -119,6 +119,12 @@ def test_what_the_user_states_wrongly_is_not_blamed_on_the_files(tmp_path):
             "labels=['0']. Do leave the task out, or add examples of another class.",
         ),
         (
+            two,
+            {"colour": Column(missing="?")},
+            "nothing but kind, columns, names, low, high, unit in the Column of task 'colour', as this source uses no "
+            "more. Received: missing=('?',). Do leave the rest out.",
+        ),
+        (
             {"x": tf.io.FixedLenFeature([3], tf.float32)},
             ["colour"],
             f"3 values as float_list. {where}'x', found='2 values as float_list', bad_records=12. "

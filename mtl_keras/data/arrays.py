@@ -57,7 +57,7 @@ def from_arrays(
     count = _checked_length({**inputs, **labels, **columns})
     for name, values in inputs.items():
         _check_finite(name, values)
-    splits = splits or Splits()
+    splits = Splits.of(splits)
     ids = _split(splits, count, columns, labels)
     made: dict[str, LabelKind] = {}
     encoded: dict[str, np.ndarray] = {}

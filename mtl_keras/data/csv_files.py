@@ -68,7 +68,7 @@ def from_csv(
         columns=stated_columns(tasks),
         root=Path(file).parent if root is None else root,
         image_format=ImageFormat.of(image_size),
-        splits=splits or Splits(),
+        splits=Splits.of(splits),
         check=check,
         skip_bad=skip_bad,
         cache=cache,

@@ -64,6 +64,17 @@ class Splits:
                 )
             )
 
+    @classmethod
+    def of(cls, stated: "Splits | None") -> "Splits":
+        """What a user states, or the default.
+
+        Raises:
+            ValueError: It is neither `Splits` nor None.
+        """
+        if stated is not None and not isinstance(stated, Splits):
+            raise ValueError(message("splits as Splits", "pass e.g. Splits(val=0.1, test=0.1)", splits=stated))
+        return stated or cls()
+
     def assign(
         self, count: int, groups: Sequence[Any] | np.ndarray | None = None, strata: np.ndarray | None = None
     ) -> np.ndarray:

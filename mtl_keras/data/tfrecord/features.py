@@ -99,6 +99,26 @@ class Writable(Feature):
         return {"way": self.way, "shape": list(self.shape), "dtype": self.dtype}
 
 
+def _settle(feature: "Numbers | Raw") -> None:
+    """Shape as a tuple and dtype as a name, from whatever a user may write.
+
+    Raises:
+        ValueError: A size is not known, or there is no such dtype of numbers.
+    """
+    stated = feature.shape
+    shape = (stated,) if isinstance(stated, int) else tuple(stated)
+    if not all(isinstance(size, (int, np.integer)) and size > 0 for size in shape):
+        raise ValueError(message("a shape of whole numbers from 1", "state every size", shape=shape))
+    try:
+        dtype = tf.as_dtype(feature.dtype)
+    except TypeError as error:
+        raise ValueError(message("a dtype of numbers", "pass e.g. 'float32'", dtype=feature.dtype)) from error
+    if dtype == tf.string:
+        raise ValueError(message("a dtype of numbers", "pass e.g. 'float32'", dtype=dtype.name))
+    object.__setattr__(feature, "shape", shape)
+    object.__setattr__(feature, "dtype", dtype.name)
+
+
 @dataclass(frozen=True)
 class Numbers(Writable):
     """A list of floats or whole numbers, as `tf.train.FloatList` or `Int64List`.
@@ -119,6 +139,9 @@ class Numbers(Writable):
 
     way = "numbers"
     takes_batches = True
+
+    def __post_init__(self) -> None:
+        _settle(self)
 
     @property
     def stored(self) -> tf.io.FixedLenFeature:
@@ -162,6 +185,9 @@ class Raw(Writable):
 
     way = "raw"
     takes_batches = True
+
+    def __post_init__(self) -> None:
+        _settle(self)
 
     @property
     def before(self) -> dict[str, Any]:
@@ -330,7 +356,7 @@ def stated_feature(name: str, stated: Any) -> Feature:
     if isinstance(stated, Feature):
         return stated
     if isinstance(stated, tf.io.FixedLenFeature) and tf.as_dtype(stated.dtype) in (tf.float32, tf.int64):
-        return Numbers(tuple(stated.shape), tf.as_dtype(stated.dtype).name)
+        return Numbers(stated.shape, tf.as_dtype(stated.dtype).name)
     if isinstance(stated, ImageFormat):
         return ImageFile(stated)
     raise ValueError(

@@ -112,7 +112,7 @@ def from_tfrecord(
         inputs = {name: stated_feature(name, feature) for name, feature in features.items()}
         columns = stated_columns(tasks)
         refuse_unused(columns, ("kind", "columns", "names", "low", "high", "unit"))
-    splits = splits or Splits()
+    splits = Splits.of(splits)
     records = Records(paths, inputs, columns, [name for name in (splits.column, splits.group) if name is not None])
     if schema is not None:
         records.check_counts({name: count for files in schema.files.values() for name, count in files.items()})

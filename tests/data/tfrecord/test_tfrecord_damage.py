@@ -146,6 +146,24 @@ def test_what_the_user_states_wrongly_is_not_blamed_on_the_files(tmp_path):
         tiny.refused(
             lambda features=features, tasks=tasks: mtl.data.from_tfrecord(file, features, tasks), f"Expected {expected}"
         )
+    for made, expected in (
+        (
+            lambda: tfrecord.Numbers((-1,)),
+            "a shape of whole numbers from 1. Received: shape=(-1,). Do state every size.",
+        ),
+        (
+            lambda: tfrecord.Raw([None, 2]),
+            "a shape of whole numbers from 1. Received: shape=(None, 2). Do state every size.",
+        ),
+        (lambda: tfrecord.Numbers(2, "flo"), "a dtype of numbers. Received: dtype='flo'. Do pass e.g. 'float32'."),
+        (lambda: tfrecord.Raw(2, "string"), "a dtype of numbers. Received: dtype='string'. Do pass e.g. 'float32'."),
+        (
+            lambda: mtl.data.from_tfrecord(file, two, ["colour"], splits=0.2),
+            "splits as Splits. Received: splits=0.2. Do pass e.g. Splits(val=0.1, test=0.1).",
+        ),
+    ):
+        tiny.refused(made, f"Expected {expected}")
+    assert tfrecord.Raw([2], np.int32) == tfrecord.Raw(2, tf.int32) == tfrecord.Raw((2,), "int32")
     for pattern in (5, [5], None, b"x"):
         tiny.refused(
             lambda pattern=pattern: mtl.data.from_tfrecord(pattern, two, ["colour"]),

@@ -168,6 +168,7 @@ def pipeline_run(
         weights=digest(model),
         logs=(run / "checkpoints" / "history.csv").read_text(encoding="utf-8"),
         **{"test metrics": Manifest.read(version).metrics},
+        versions=sorted(path.name for path in output.iterdir()),
         **{"LiteRT file": hashlib.sha256((version / "model.tflite").read_bytes()).hexdigest()},
     )
 

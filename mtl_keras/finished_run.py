@@ -1,5 +1,8 @@
 """What a training run leaves behind: one version folder with the exports, pictures and the report."""
 
+import contextlib
+import os
+import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from os import PathLike
@@ -10,8 +13,11 @@ import numpy as np
 
 from mtl_keras import distribute
 from mtl_keras.analysis import RunReport, draw_predictions, draw_training, results_table, score_logs
-from mtl_keras.export import compare_with_single_tasks, write_version
+from mtl_keras.export import Manifest, compare_with_single_tasks, write_version
 from mtl_keras.export._atomic import workplace
+
+# where in the folder of a run its checkpoints are, and its random name beside them: who removes them begins another run
+CHECKPOINTS = "checkpoints"
 
 
 @dataclass(frozen=True)
@@ -33,6 +39,7 @@ class FinishedRun:
         sections: More sections of the report, `{heading: Markdown}`.
         grey: As for `draw_images`.
         only_labelled: As for `draw_predictions`.
+        resume: Folder of a run that can be taken up, default none. It is written once for each number of epochs.
     """
 
     title: str
@@ -48,6 +55,7 @@ class FinishedRun:
     sections: Mapping[str, str] = field(default_factory=dict)
     grey: str = "gray"
     only_labelled: bool = False
+    resume: str | PathLike[str] | None = None
 
     def write(self, output: str | PathLike[str], extras: Callable[[Path], None] | None = None) -> Path:
         """Export, compare every output with the Keras model, draw, report, and print the results.
@@ -57,8 +65,14 @@ class FinishedRun:
             extras: Called with the folder before it gets its name, to add files.
 
         Returns:
-            The version folder.
+            The version folder: the one that is there if this run was written before, up to the same epoch, by a process
+            that was killed since or that came to its end.
         """
+        run = None if self.resume is None else f"{_run_id(Path(self.resume) / CHECKPOINTS)}:{_epochs(self.history)}"
+        written = None if run is None else _version_of(Path(output), run)
+        if written is not None:
+            print(f"This run is in {written} already; remove that folder to have it written again.")
+            return written
         images, labels, weights = (*self.examples, None)[:3]
         found, overall = score_logs(self.model, self.logs, self.reference)
         print("Exporting, and comparing every output with the Keras model ...")
@@ -82,9 +96,40 @@ class FinishedRun:
             inputs=np.asarray(images),
             metrics={**self.logs, "overall": float("nan") if overall is None else overall},
             extras=add,
+            run=run,
         )
         print(f"\n{results}\n\nWritten to {version}: {', '.join(sorted(path.name for path in version.iterdir()))}")
         return version
+
+
+def _run_id(folder: Path) -> str:
+    """The random name of the run with these checkpoints, drawn when it is first asked for."""
+    path = folder / "run_id"
+    if not path.is_file():
+        folder.mkdir(parents=True, exist_ok=True)
+        unfinished = folder / f".unfinished-{path.name}"
+        with unfinished.open("w", encoding="utf-8") as file:
+            file.write(secrets.token_hex(16))
+            file.flush()
+            os.fsync(file.fileno())
+        unfinished.replace(path)
+    return path.read_text(encoding="utf-8")
+
+
+def _epochs(history: Mapping[str, Sequence[float]]) -> int:
+    return max(map(len, history.values()), default=0)
+
+
+def _version_of(output: Path, run: str) -> Path | None:
+    """The newest whole version of a run; damaged ones, and those of other formats, do not count."""
+    versions = [path for path in output.glob("*/") if path.name.isascii() and path.name.isdigit()]
+    for version in sorted(versions, key=lambda path: int(path.name), reverse=True):
+        with contextlib.suppress(ValueError):
+            manifest = Manifest.read(version)
+            if manifest.run == run:
+                manifest.check_files(version)
+                return version
+    return None
 
 
 def check_output(output: str | PathLike[str]) -> None:

@@ -16,7 +16,7 @@ from mtl_keras.cli.train_config import TRUNKS, TrainConfig
 from mtl_keras.cli.watching import Watching
 from mtl_keras.data.baselines import baselines, references
 from mtl_keras.errors import message
-from mtl_keras.finished_run import FinishedRun, check_output
+from mtl_keras.finished_run import CHECKPOINTS, FinishedRun, check_output
 from mtl_keras.images import ImageFormat
 from mtl_keras.models import build
 from mtl_keras.training.compile_state import check_method
@@ -95,6 +95,7 @@ def run(config: TrainConfig) -> Path:
         reference=references(constant),
         note=_against_constant(task_metrics(model, logs), constant, split),
         sections={"Data": facts},
+        resume=config.resume,
     )
     version = finished.write(config.out, extras)
     distribute.wait_for_all(strategy)
@@ -106,7 +107,7 @@ def resuming(run: str | Path | None) -> list[callbacks.Resume]:
     if run is None:
         return []
     tf.config.experimental.enable_op_determinism()
-    return [callbacks.Resume(Path(run) / "checkpoints")]
+    return [callbacks.Resume(Path(run) / CHECKPOINTS)]
 
 
 def read_source(config: TrainConfig, place: Path) -> data.Source:

@@ -39,6 +39,7 @@ class Manifest:
         versions: Versions of the libraries that made the files.
         commit: Git commit of the working folder, ending in `-dirty` where files had changed since, or None.
         created: When, in UTC.
+        run: The training run that can be taken up and how many epochs it had, `"<id>:<epochs>"`, or None.
         schema: Version of this format.
     """
 
@@ -54,6 +55,7 @@ class Manifest:
     versions: dict[str, str] = field(default_factory=dict)
     commit: str | None = None
     created: str = ""
+    run: str | None = None
     schema: int = SCHEMA
 
     @classmethod

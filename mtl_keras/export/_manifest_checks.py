@@ -36,9 +36,12 @@ def _wrong(content: dict[str, Any]) -> Iterator[str]:
         "versions": lambda v: _is_dict(v) and all(map(_is_text, v.values())),
         "commit": lambda v: v is None or _is_text(v),
         "created": _is_text,
+        "run": lambda v: v is None or _is_text(v),
         "schema": _is_count,
     }
-    yield from (name for name, good in parts.items() if name not in content or not good(content[name]))
+    # manifests from before runs had names have none
+    given = {"run": None, **content}
+    yield from (name for name, good in parts.items() if name not in given or not good(given[name]))
     yield from (name for name in content if name not in parts)
     for name, described in content["inputs"].items():
         if not (_is_dict(described) and _is_shape(described.get("shape")) and _is_text(described.get("dtype"))):

@@ -23,6 +23,7 @@ def write_version(
     tolerance: float = TOLERANCE,
     extras: Callable[[Path, Manifest], None] | None = None,
     image_bytes: Sequence[str] = (),
+    run: str | None = None,
 ) -> Path:
     """Export a model as `<folder>/<next version>/` and compare every artefact with it.
 
@@ -40,6 +41,7 @@ def write_version(
         tolerance: Largest error allowed between artefact and model, default 1e-5, see `parity`.
         image_bytes: Inputs that the SavedModel's signature `image_bytes` takes as encoded images, see `saved_model`.
         extras: Called with the unfinished folder and the manifest, to add files (figures, a report).
+        run: What names the training run in the manifest, default none.
 
     Returns:
         The new folder; `Manifest.read(folder).parity` has the errors per artefact and task.
@@ -56,6 +58,7 @@ def write_version(
         ('1', ['model.keras', 'model.tflite', 'saved_model'])
     """
     manifest = Manifest.of(model, before, metrics)
+    manifest.run = run
     with workplace(Path(folder)) as place:
         unfinished = place / "version"
         unfinished.mkdir()

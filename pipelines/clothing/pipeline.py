@@ -71,7 +71,18 @@ def main(arguments: list[str] | None = None) -> Path:
     constant = ", ".join(f"{task} {value:.4f}" for task, value in baselines(source).items())
     note = f"Always the most common class of the training photos: {constant}."
     settings = vars(options)
-    finished = FinishedRun("Clothing", model, history.history, seconds, logs, few, source.before, settings, note=note)
+    finished = FinishedRun(
+        "Clothing",
+        model,
+        history.history,
+        seconds,
+        logs,
+        few,
+        source.before,
+        settings,
+        note=note,
+        resume=options.resume,
+    )
     version = finished.write(options.output)
     distribute.wait_for_all(strategy)
     return version

@@ -65,8 +65,18 @@ def main(arguments: list[str] | None = None) -> Path:
         distribute.wait_for_all(strategy)
         return options.output
     few = next(iter(test.unbatch().batch(12)))
-    settings = vars(options)
-    finished = FinishedRun("Multi-Fashion", model, history.history, seconds, logs, few, BEFORE, settings, grey="gray_r")
+    finished = FinishedRun(
+        "Multi-Fashion",
+        model,
+        history.history,
+        seconds,
+        logs,
+        few,
+        BEFORE,
+        vars(options),
+        grey="gray_r",
+        resume=options.resume,
+    )
     version = finished.write(options.output)
     distribute.wait_for_all(strategy)
     return version

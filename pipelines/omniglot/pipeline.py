@@ -77,6 +77,7 @@ def main(arguments: list[str] | None = None) -> Path:
         settings={**vars(options), "augment": ", ".join(map(str, steps))},
         grey="gray_r",
         only_labelled=True,
+        resume=options.resume,
     )
     version = run.write(options.output)
     distribute.wait_for_all(strategy)

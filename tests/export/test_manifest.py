@@ -69,6 +69,12 @@ def test_it_comes_back_as_it_was_written(shop, tmp_path):
     assert Manifest.read(tmp_path / "manifest.json") == manifest
 
 
+def test_manifests_from_before_runs_had_names_are_read(shop, tmp_path):
+    Manifest.read(shop.folder).write(tmp_path)
+    edit_manifest(tmp_path, lambda content: content.pop("run"))
+    assert Manifest.read(tmp_path) == Manifest.read(shop.folder)
+
+
 def test_metrics_that_could_not_be_measured_are_none(shop, tmp_path):
     manifest = Manifest.of(shop.model, metrics={"a": math.nan, "b": math.inf, "c": 1})
     manifest.write(tmp_path)
@@ -114,6 +120,7 @@ def test_missing_and_changed_files_are_named(shop, tmp_path):
         (lambda content: content.update(extra=1), "extra"),
         (lambda content: content.update(parameters=-1), "parameters"),
         (lambda content: content.update(commit=7), "commit"),
+        (lambda content: content.update(run=7), "run"),
         (lambda content: content["inputs"].update(image={"shape": [8, "8", 3], "dtype": "float32"}), "inputs.image"),
         (lambda content: content["tasks"]["zest"].pop("kind"), "tasks.zest"),
         (lambda content: content["tasks"]["zest"]["labels"].pop(), "tasks.zest.labels"),

@@ -28,12 +28,17 @@ def check_inputs(x: Any, model_input: Any) -> list[int | None]:
     """
     parts, tensors = keras.tree.flatten(x), keras.tree.flatten(model_input)
     keys = [set(given) if isinstance(given, Mapping) else None for given in (x, model_input)]
-    shapes = [tf.TensorShape(part.shape if hasattr(part, "shape") else np.shape(part)) for part in parts]
+    shapes = [shape_of(part) for part in parts]
     if keys[0] == keys[1] and len(parts) == len(tensors):
         for part, shape, tensor in zip(parts, shapes, tensors, strict=True):
             _check_numbers(part, tensor)
             _check_shape(shape, tensor)
     return [shape.rank for shape in shapes]
+
+
+def shape_of(data: Any) -> tf.TensorShape:
+    """The shape of an array, of what can become one, or of a spec."""
+    return tf.TensorShape(data.shape if hasattr(data, "shape") else np.shape(data))
 
 
 def _check_numbers(part: Any, tensor: Any) -> None:

@@ -4,10 +4,9 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
-import numpy as np
-import tensorflow as tf
 
 from mtl_keras.training.data_checks import labels_by_task, weights_by_task
+from mtl_keras.training.input_checks import shape_of
 from mtl_keras.training.task_plan import TaskPlan
 
 Form = tuple[int | None, int | None, int | None]
@@ -29,10 +28,6 @@ def label_forms(batch: Any, plans: list[TaskPlan], untrained: Sequence[str] = ()
 
 
 def _form(plan: TaskPlan, labels: Any, weights: Any) -> Form:
-    shape = _shape(labels)
+    shape = shape_of(labels)
     values = shape[-1] if shape.rank == plan.output_rank else None
-    return shape.rank, values, None if weights is None else _shape(weights).rank
-
-
-def _shape(data: Any) -> tf.TensorShape:
-    return tf.TensorShape(data.shape if hasattr(data, "shape") else np.shape(data))
+    return shape.rank, values, None if weights is None else shape_of(weights).rank

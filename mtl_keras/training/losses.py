@@ -69,11 +69,11 @@ def _sums(values: list[tf.Tensor], weights: list[tf.Tensor] | None = None) -> tf
     Where each task has one value for each example, all are summed together: many tasks would be many operations.
     """
     together = all(of_task.shape.rank == 1 for of_task in values)
-    stacks = [tf.stack(values)] if together else values
+    if together:
+        values, weights = [tf.stack(values)], None if weights is None else [tf.stack(weights)]
     if weights is not None:
-        weight_stacks = [tf.stack(weights)] if together else weights
-        stacks = [tf.math.multiply_no_nan(v, w) for v, w in zip(stacks, weight_stacks, strict=True)]
-    return tf.reduce_sum(stacks[0], axis=1) if together else tf.stack([tf.reduce_sum(v) for v in stacks])
+        values = [tf.math.multiply_no_nan(v, w) for v, w in zip(values, weights, strict=True)]
+    return tf.reduce_sum(values[0], axis=1) if together else tf.stack([tf.reduce_sum(v) for v in values])
 
 
 @dataclass(frozen=True)

@@ -69,6 +69,7 @@ def _row(column: Any) -> list[str]:
     labelled = column.rows - column.missing
     labels = ", ".join(f"{text[:30]} {often / labelled:.0%}" for text, often in column.labels.most_common(_SHOWN))
     if kind == "number":
+        looks = looks if column.alike else "numbers, no two alike"
         labels = f"{column.smallest:g} to {column.largest:g}, mean {column.mean:.4g}"
     elif kind == "mixed":
         labels = f"{column.look.odd[:30]!r} in row {column.odd_row}"
@@ -132,7 +133,8 @@ def _print_command(path: Path, root: Path | None, image: str, columns: Sequence[
 
 
 def _can_be_learnt(column: Any) -> bool:
-    return column.look.kind in ("multilabel", "number") or (column.look.kind == "class" and len(column.labels) > 1)
+    kind = column.look.kind
+    return kind == "multilabel" or (kind == "number" and column.alike) or (kind == "class" and len(column.labels) > 1)
 
 
 def _names_splits(column: Any) -> bool:

@@ -133,6 +133,8 @@ def encode(
 
     `where` says in errors where the labels lie, by name.
     """
+    if values.ndim > 2:
+        raise ValueError(message(f"labels [N] or [N, A] for task {task!r}", "reshape", shape=values.shape))
     if kind in ("class", "ordinal"):
         if values.ndim != 1:
             raise ValueError(message(f"labels [N] for task {task!r} of kind {kind!r}", "reshape", shape=values.shape))

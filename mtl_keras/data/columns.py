@@ -71,7 +71,12 @@ class Column:
                 given = {"low": self.low, "high": self.high, "kind": self.kind}
                 raise ValueError(message(expected, "correct them", **given))
             object.__setattr__(self, "kind", "number")
+        if self.columns is not None and (not self.columns or len(set(self.columns)) < len(self.columns)):
+            raise ValueError(message("columns of a task, each once", "correct them", columns=self.columns))
         several = self.columns is not None and len(self.columns) > 1
+        if several and self.names is not None and len(self.names) != len(self.columns or ()):
+            expected = "a name for each of the columns of 0 and 1, in their order"
+            raise ValueError(message(expected, "correct the names", columns=self.columns, names=self.names))
         if several and self.kind not in (None, "multilabel"):
             raise ValueError(
                 message("one column for a task of this kind", "name one", kind=self.kind, columns=self.columns)
@@ -140,6 +145,8 @@ def stated_columns(tasks: Mapping[str, Any] | Sequence[str]) -> dict[str, Column
         >>> {task: column.kind for task, column in stated_columns(["colour", "price:number"]).items()}
         {'colour': None, 'price': 'number'}
     """
+    if isinstance(tasks, (Mapping, list, tuple)) and not tasks:
+        raise ValueError(message("at least one task", "pass e.g. ['colour', 'price:number']", tasks=tasks))
     if not isinstance(tasks, Mapping):
         texts = [tasks] if isinstance(tasks, str) else tasks
         if not isinstance(texts, (list, tuple)) or not all(isinstance(text, str) for text in texts):

@@ -20,7 +20,7 @@ from mtl_keras.data.label_reading import read_labels
 from mtl_keras.data.lost import Lost
 from mtl_keras.data.paths import MISSING, Root
 from mtl_keras.data.pixel_store import MEMORY, PixelStore
-from mtl_keras.data.problems import Problem, Problems, shortened
+from mtl_keras.data.problems import Problem, Problems, check_skip_bad, shortened
 from mtl_keras.data.room import free_memory
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import NAMES, Splits, split_names
@@ -52,6 +52,7 @@ class Reading:
     def __post_init__(self) -> None:
         if self.check not in CHECKS:
             raise ValueError(message(f"a check among {list(CHECKS)}", "choose one", check=self.check))
+        check_skip_bad(self.skip_bad)
 
     @property
     def names(self) -> list[str]:

@@ -12,11 +12,12 @@ from mtl_keras.data.columns import Column
 from mtl_keras.data.kinds import ClassKind, OrdinalKind
 from mtl_keras.data.label_columns import ClassColumn, FlagColumn, LabelColumn, NumberColumn, TagColumn
 from mtl_keras.data.looks import Look, as_number, first_row, is_missing, look_at
-from mtl_keras.data.problems import Problem, Problems, shortened
+from mtl_keras.data.problems import CORRECT, Problem, Problems, shortened
 from mtl_keras.data.table import Table, TableColumn
 from mtl_keras.errors import message
 
 LONGEST_NAME = 200  # characters of a label; longer ones are what a lost quotation mark leaves
+_NAMES = "correct the row or the names, or skip bad rows"
 _FLAGS = {"0": 0.0, "1": 1.0, "0.0": 0.0, "1.0": 1.0, "no": 0.0, "yes": 1.0, "false": 0.0, "true": 1.0}
 
 
@@ -131,15 +132,17 @@ def _refuse_unnamed(
         return
     known = frozenset(stated.names)
     wrong = [code for code, labels in enumerate(sets) if labels is not None and labels - known]
-    problems.extend(_cells(column, wrong, table, f"a label among {list(stated.names)}"))
+    problems.extend(_cells(column, wrong, table, f"a label among {list(stated.names)}", _NAMES))
 
 
-def _cells(column: TableColumn, codes: Sequence[int], table: Table, expected: str) -> Iterator[Problem]:
+def _cells(
+    column: TableColumn, codes: Sequence[int], table: Table, expected: str, do: str = CORRECT
+) -> Iterator[Problem]:
     """A problem for every row whose cell has one of these codes."""
     if not codes:
         return
     for index in np.flatnonzero(np.isin(column.codes, codes)):
-        yield Problem(int(table.rows[index]), column.name, shortened(column.text(int(index))), expected)
+        yield Problem(int(table.rows[index]), column.name, shortened(column.text(int(index))), expected, do)
 
 
 def _whole_numbers_alike(texts: Sequence[str | None]) -> list[str | None]:

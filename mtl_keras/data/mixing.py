@@ -15,7 +15,7 @@ from mtl_keras.data.order import EPOCHS, permutation
 from mtl_keras.data.shares import Shares, whole_counts
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import NAMES
-from mtl_keras.data.stages import Augment
+from mtl_keras.data.stages import Augment, check_batch_size
 from mtl_keras.errors import message
 
 # more passes over one part than an epoch has
@@ -62,8 +62,8 @@ def mix(
         >>> int(w["breed"].numpy().sum()), int(w["size"].numpy().sum())
         (32, 32)
     """
-    if not sources:
-        raise ValueError(message("at least one data set", "pass {name: source}", sources=list(sources)))
+    if not isinstance(sources, Mapping) or not sources or not all(isinstance(s, Source) for s in sources.values()):
+        raise ValueError(message("at least one source, by name", "pass {name: source}", sources=sources))
     first_name, first = next(iter(sources.items()))
     for name, source in sources.items():
         for what in ("inputs", "before"):
@@ -114,6 +114,7 @@ class MixedSource(Source):
         """
         train = self.examples["train"]
         assert isinstance(train, MixedExamples)
+        check_batch_size(batch_size)
         return self._batches(train.one_per_batch(batch_size), batch_size, True, augment, strategy)
 
 

@@ -27,6 +27,8 @@ class ColumnOverview:
         missing: How many of them have nothing in it.
         labels: How often each label occurs, most common first; of numbers none.
         smallest, largest, mean: Of numbers; NaN for others.
+        alike: Of whole numbers, whether two rows have the same; True for others. Numbers of which no two are alike are
+            ids, most likely.
         odd_row: The row of the text that does not go with the others, in a column of numbers and texts.
     """
 
@@ -38,6 +40,7 @@ class ColumnOverview:
     smallest: float = float("nan")
     largest: float = float("nan")
     mean: float = float("nan")
+    alike: bool = True
     odd_row: int | None = None
 
     @property
@@ -82,7 +85,9 @@ def _column(column: TableColumn, rows: np.ndarray, missing: Sequence[str]) -> Co
         return found
     numbers = np.array([as_number(text) for text in labels], float)
     mean = float(np.average(numbers, weights=list(labels.values())))
-    return replace(found, labels=Counter(), smallest=float(numbers.min()), largest=float(numbers.max()), mean=mean)
+    alike = len(np.unique(numbers)) < len(column.codes) - absent or not (numbers == np.floor(numbers)).all()
+    low, high = float(numbers.min()), float(numbers.max())
+    return replace(found, labels=Counter(), smallest=low, largest=high, mean=mean, alike=alike)
 
 
 @dataclass(frozen=True)

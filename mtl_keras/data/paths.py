@@ -89,7 +89,7 @@ class Root:
 
     def _find(self, text: str) -> tuple[str, os.stat_result]:
         """The path below the root that a text stands for, and what the file system says of it."""
-        if not text or "\0" in text:
+        if not text:
             raise NoSuchFile(_NO_PATH)
         path, full = self._placed(text)
         try:

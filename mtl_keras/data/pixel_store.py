@@ -1,5 +1,6 @@
 """Decoded images, kept in memory or in a file, that can be read in any order."""
 
+import contextlib
 import hashlib
 import json
 import os
@@ -42,7 +43,7 @@ class PixelStore:
         self.pixels: np.ndarray
         if fspath(place) == MEMORY:
             check_memory(size)
-            self.pixels = np.zeros((count, *shape), np.uint8)
+            self.pixels = _aligned_zeros((count, *shape))
         else:
             folder = Path(place)
             try:
@@ -59,10 +60,12 @@ class PixelStore:
         assert self._file is not None
         notes = self._file.with_suffix(".json")
         if notes.is_file() and self._file.is_file():
-            self.wrong = {int(index): reason for index, reason in json.loads(notes.read_text("utf-8")).items()}
-            self.pixels = np.load(self._file, mmap_mode="r")
-            self.complete = True
-            return
+            # what somebody damaged since is made again
+            with contextlib.suppress(OSError, ValueError):
+                self.wrong = {int(index): reason for index, reason in json.loads(notes.read_text("utf-8")).items()}
+                self.pixels = np.load(self._file, mmap_mode="r")
+                self.complete = True
+                return
         check_disk(size, self._file.parent)
         # under a name of this process's own until it is whole
         self._unfinished = self._file.with_suffix(f".{os.getpid()}")
@@ -82,8 +85,9 @@ class PixelStore:
     def reader(self) -> Any:
         """A function from an index, or indices [B], to images, for use in a graph."""
         if self._file is None:
+            # a tensor in the same memory: a copy would need the room that was checked for a second time
             with tf.device("CPU:0"):
-                pixels = tf.convert_to_tensor(self.pixels)
+                pixels = tf.experimental.dlpack.from_dlpack(self.pixels.__dlpack__())
             return lambda index: tf.gather(pixels, index)
         stored, shape = self.pixels, self.pixels.shape[1:]
 
@@ -92,3 +96,14 @@ class PixelStore:
             return tf.ensure_shape(images, (*index.shape, *shape))
 
         return read
+
+
+def _aligned_zeros(shape: tuple[int, ...]) -> np.ndarray:
+    """Zeros, uint8, that begin where TensorFlow can use them in place."""
+    size = int(np.prod(shape))
+    room = np.zeros(size + _ALIGNED, np.uint8)
+    begin = -room.ctypes.data % _ALIGNED
+    return room[begin : begin + size].reshape(shape)
+
+
+_ALIGNED = 64  # bytes, for the widest instructions of a processor

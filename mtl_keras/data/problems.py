@@ -4,13 +4,14 @@ import csv
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
-from os import PathLike
+from os import PathLike, fspath
 from pathlib import Path
 from typing import Any
 
 from mtl_keras.errors import message
 
 SHOWN = 80  # characters of a value
+CORRECT = "correct the row, or skip bad rows"
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class Problem:
     column: str
     value: str
     expected: str
-    do: str = "correct the row, or skip bad rows"
+    do: str = CORRECT
 
     def line(self) -> list[Any]:
         """What the list of what was left out says of it."""
@@ -101,6 +102,22 @@ class Problems:
             writer = csv.writer(file)
             writer.writerow(["row", "column", "value", "expected"])
             writer.writerows(self._by_row[row].line() for row in self.rows)
+
+
+def check_skip_bad(skip_bad: Any) -> None:
+    """Refuse, before anything is looked at, a list of what is left out that cannot be written.
+
+    Raises:
+        ValueError: It is neither a bool nor the path of a file in a folder that is there.
+    """
+    if isinstance(skip_bad, bool):
+        return
+    if not isinstance(skip_bad, (str, PathLike)):
+        do = "pass e.g. skip_bad='left_out.csv'"
+        raise ValueError(message("True, False or the path of a list as skip_bad", do, skip_bad=skip_bad))
+    if not Path(skip_bad).parent.is_dir() or Path(skip_bad).is_dir():
+        expected = "the path of a file in a folder that is there as skip_bad"
+        raise ValueError(message(expected, "make the folder, or choose another", skip_bad=fspath(skip_bad)))
 
 
 def shortened(value: str) -> str:

@@ -73,9 +73,9 @@ class Shares:
                 raise ValueError(
                     message(f"a share for each of {self._names}", "correct the keys of by", shares=list(by))
                 )
-            given = np.array([by[name] for name in self._names], np.float64)
-            if not np.isfinite(given).all() or (given <= 0).any():
+            if not all(isinstance(share, (int, float, np.number)) and 0 < share < math.inf for share in by.values()):
                 raise ValueError(message("shares above 0", "leave a data set out instead", shares=dict(by)))
+            given = np.array([by[name] for name in self._names], np.float64)
             return np.asarray(given / given.sum())
         raise ValueError(
             message("by as 'size', 'uniform', a temperature above 0, or {data set: share}", "correct it", by=by)

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -47,7 +48,8 @@ class Splits:
     stratify: str | None = None
 
     def __post_init__(self) -> None:
-        if not (0 <= self.val < 1 and 0 <= self.test < 1 and self.val + self.test < 1):
+        shares = (self.val, self.test)
+        if not all(isinstance(share, Real) and 0 <= share < 1 for share in shares) or sum(shares) >= 1:
             raise ValueError(
                 message("shares from 0 that leave some for training", "correct them", val=self.val, test=self.test)
             )

@@ -52,10 +52,7 @@ class Batching:
     augment: Augment | Sequence[Augmentation] | None = None
 
     def __post_init__(self) -> None:
-        if isinstance(self.batch_size, bool) or not isinstance(self.batch_size, int) or self.batch_size < 1:
-            raise ValueError(
-                message("a whole batch size of at least 1", "pass batch_size=64", batch_size=self.batch_size)
-            )
+        check_batch_size(self.batch_size)
         if self.batch_size % self.replicas:
             raise ValueError(
                 message(
@@ -121,6 +118,16 @@ class Batching:
         finished = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
         finished = finished.apply(tf.data.experimental.assert_cardinality(self.steps(size)))
         return finished.prefetch(tf.data.AUTOTUNE).with_options(_options())
+
+
+def check_batch_size(batch_size: Any) -> None:
+    """Refuse what is no number of examples.
+
+    Raises:
+        ValueError: It is no whole number of at least 1.
+    """
+    if isinstance(batch_size, bool) or not isinstance(batch_size, int) or batch_size < 1:
+        raise ValueError(message("a whole batch size of at least 1", "pass batch_size=64", batch_size=batch_size))
 
 
 def _scaled(values: tf.Tensor, scale: tuple[float, float] | None) -> tf.Tensor:

@@ -165,6 +165,9 @@ class _Codes(dict[str, int]):
 _WELL_QUOTED = "cells of a usual length, with quotation marks in pairs around a whole cell"
 _QUOTES = "put cells that hold the delimiter into quotation marks, or skip bad rows"
 _LONG = "a cell of at most {:,} characters"
+_NUL = "\0"
+_TEXT = "cells of text, which has no NUL characters"
+_NO_TEXT = "correct the row, or pass the encoding of the file, e.g. encoding='utf-16'"
 
 
 def _rows(lines: Iterator[str], delimiter: str, problems: Problems) -> Iterator[tuple[int, list[str]]]:
@@ -176,7 +179,7 @@ def _rows(lines: Iterator[str], delimiter: str, problems: Problems) -> Iterator[
     reader = csv.reader(source, delimiter=delimiter, strict=True)
     header: list[str] = []
     for number in itertools.count(1):
-        source.row.clear()
+        source.begin_row()
         try:
             cells = next(reader)
         except StopIteration:
@@ -189,14 +192,20 @@ def _rows(lines: Iterator[str], delimiter: str, problems: Problems) -> Iterator[
                 problems.add(Problem(number, "", f"{shortened(first)} ({error})", _WELL_QUOTED, _QUOTES))
             else:
                 place, cell = long
-                column = header[place].strip() if place < len(header) else ""
-                expected = _LONG.format(csv.field_size_limit())
-                problems.add(Problem(number, column, shortened(cell), expected, "shorten the cell, or skip bad rows"))
+                expected, do = _LONG.format(csv.field_size_limit()), "shorten the cell, or skip bad rows"
+                problems.add(Problem(number, _name_at(header, place), shortened(cell), expected, do))
             reader = csv.reader(source, delimiter=delimiter, strict=True)
             continue
-        if cells:
+        if source.has_nul:
+            place, cell = next(found for found in enumerate(cells) if _NUL in found[1])
+            problems.add(Problem(number, _name_at(header, place), shortened(cell), _TEXT, _NO_TEXT))
+        elif cells:
             header = header or cells
             yield number, cells
+
+
+def _name_at(header: list[str], place: int) -> str:
+    return header[place].strip() if place < len(header) else ""
 
 
 def _too_long(line: str, delimiter: str) -> tuple[int, str] | None:
@@ -213,14 +222,24 @@ class _Lines:
         self._lines = lines
         self._again: deque[str] = deque()
         self.row: list[str] = []
+        self.has_nul = False
 
     def __iter__(self) -> Iterator[str]:
         while self._again:
-            self.row.append(line := self._again.popleft())
-            yield line
+            yield self._noted(self._again.popleft())
         for line in self._lines:
-            self.row.append(line)
-            yield line
+            yield self._noted(line)
+
+    def begin_row(self) -> None:
+        """The lines that follow are those of another row."""
+        self.row.clear()
+        self.has_nul = False
+
+    def _noted(self, line: str) -> str:
+        self.row.append(line)
+        if _NUL in line:
+            self.has_nul = True
+        return line
 
     def give_up_line(self) -> str:
         """Leave out the row's first line; the others will be read again."""

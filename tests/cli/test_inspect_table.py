@@ -69,13 +69,15 @@ def test_a_table_without_images(capsys, tmp_path):
     assert "numbers and texts  '?' in row 3" in out
 
 
-def test_odd_paths_are_named_by_row_and_what_is_always_the_same_is_no_task(capsys, tmp_path):
+def test_odd_paths_are_named_by_row_and_what_is_always_or_never_the_same_is_no_task(capsys, tmp_path):
     file = write_shop(tmp_path, 12)
     file.write_text(file.read_text().replace("\n3.jpg", "\n../3.jpg").replace("\n4.jpg", "\n."))
     (tmp_path / "photos" / "5.jpg").unlink()
     (tmp_path / "photos" / "5.jpg").mkdir()
     header, *rows = file.read_text().splitlines()
-    file.write_text("\n".join([f"{header},shop", *(f"{row},Paris" for row in rows)]))
+    rows += [row.replace(f"{number}.jpg", "0.jpg") for number, row in enumerate(rows)]  # more than look like classes
+    rows = [f"{row},Paris,{number},{number % 23}" for number, row in enumerate(rows)]
+    file.write_text("\n".join([f"{header},shop,id,days", *rows]))
     _, out, _ = run(capsys, "inspect", file, "--root", tmp_path / "photos", "--sheet", tmp_path / "sheet.png")
     for line in (
         "  row 5: expected a path inside the root folder; ../3.jpg",
@@ -86,6 +88,9 @@ def test_odd_paths_are_named_by_row_and_what_is_always_the_same_is_no_task(capsy
     assert "shop one class only Paris 100%" in " ".join(out.split())
     assert "--task colour" in out
     assert "--task shop" not in out
+    assert "id numbers, no two alike 0 to 23, mean 11.5" in " ".join(out.split())
+    assert "--task days" in out
+    assert "--task id" not in out
 
 
 def test_wrong_files_end_with_their_message(capsys, tmp_path):

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tiny
 
 from mtl_keras.data.columns import Column, stated_columns
 from mtl_keras.data.label_reading import read_labels
@@ -70,10 +71,11 @@ def test_stated_names_fix_ids_and_refuse_others():
     assert (kind.kind, kind.names) == ("ordinal", ("S", "M", "L"))
     assert labels.tolist()[:2] == [2, 0]
     assert problems.rows == [4]
-    with pytest.raises(
-        ValueError, match=r"Expected a label among \['S', 'M', 'L'\]\. Received: file='shop.csv', row=4"
-    ):
-        problems.refuse()
+    tiny.refused(
+        problems.refuse,
+        "Expected a label among ['S', 'M', 'L']. Received: file='shop.csv', row=4, column='task', value='XS', "
+        "bad_rows=1. Do correct the row or the names, or skip bad rows.",
+    )
 
 
 def test_numbers_are_scaled_by_the_training_rows():
@@ -200,9 +202,15 @@ def test_texts_of_the_command_line():
 
 
 def test_statements_that_do_not_go_together():
+    flags = {"columns": ("a", "b"), "names": ("x", "y", "z")}
+    for stated in ({"columns": ("a", "a")}, {"columns": ()}, flags):
+        with pytest.raises(ValueError, match=r"Expected (columns of a task, each once|a name for each of the columns)"):
+            Column(**stated)
     for stated in ({"kind": "klass"}, {"kind": "number", "columns": ("a", "b")}, {"kind": "class", "separator": "|"}):
         with pytest.raises(ValueError, match="Expected "):
             Column(**stated)
+    with pytest.raises(ValueError, match=r"Expected at least one task\. Received: tasks=\{\}\."):
+        stated_columns({})
     with pytest.raises(ValueError, match=r"Expected a kind or a Column for task 'a'. Received: value=3"):
         stated_columns({"a": 3})
     for tasks in ({"a": "klass"}, ["a:klass"]):

@@ -241,6 +241,10 @@ def test_arguments_out_of_range_are_named():
             "shares above 0. Received: shares={'big': 1, 'middle': 0, 'small': 1}. Do leave a data set out instead.",
         ),
         (
+            {"by": {"big": 1, "middle": "x", "small": 1}},
+            "shares above 0. Received: shares={'big': 1, 'middle': 'x', 'small': 1}. Do leave a data set out instead.",
+        ),
+        (
             {"anneal": "uniform"},
             "anneal as (by, number of epochs). Received: anneal='uniform'. Do pass e.g. anneal=('uniform', 10).",
         ),
@@ -252,5 +256,8 @@ def test_arguments_out_of_range_are_named():
         with pytest.raises(ValueError, match="Expected") as caught:
             three(**arguments)
         assert str(caught.value) == f"Expected {expected}"
-    with pytest.raises(ValueError, match="at least one data set"):
-        mix({})
+    for sources in ({}, {"a": 1}, [1]):
+        with pytest.raises(ValueError, match=r"Expected at least one source, by name\. Received: sources="):
+            mix(sources)
+    with pytest.raises(ValueError, match="a whole batch size of at least 1"):
+        three().task_batches(0)

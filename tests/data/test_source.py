@@ -269,6 +269,7 @@ def test_errors_name_what_is_wrong():
     refused("a kind among .* for task 'a'. Do choose one|Received: kind='klass'", kinds={"a": "klass"})
     refused("a column among", splits=mtl.data.Splits(group="person"))
     refused("a label of task 'a' to train on", y={"a": np.full(10, NAN)})
+    refused(r"labels \[N\] or \[N, A\] for task 'a'. Received: shape=\(10, 2, 2\)", y={"a": np.zeros((10, 2, 2))})
     refused("inputs and tasks of different names", input_name="a")
     part = {"part": ["train"] * 8 + ["val"] * 2}
     refused(

@@ -72,7 +72,7 @@ def test_a_rare_class_goes_to_training():
     assert Splits(val=0.1, test=0.1).assign(21, strata=strata)[-1] == NAMES.index("train")
 
 
-@pytest.mark.parametrize("shares", [{"val": 0.6, "test": 0.5}, {"val": -0.1}, {"test": 1.0}])
+@pytest.mark.parametrize("shares", [{"val": 0.6, "test": 0.5}, {"val": -0.1}, {"test": 1.0}, {"val": "0.1"}])
 def test_shares_out_of_range(shares):
     with pytest.raises(ValueError, match="shares from 0 that leave some for training"):
         Splits(**shares)

@@ -111,6 +111,10 @@ def test_problems_name_file_row_and_what_to_do(tmp_path):
     refused(tmp_path, '"path,colour\na,b\n', "row=1")
     refused(tmp_path, HEADER.encode() + b"a.jpg,gr\xfcn\n", "text in the encoding 'utf-8'", "line=2", "xfcn")
     refused(tmp_path, "path,colour\na,b".encode("utf-16"), "line=1", "encoding='cp1252' or 'utf-16'")
+    nul = "cells of text, which has no NUL characters. Received: file="
+    remedy = "bad_rows=1. Do correct the row, or pass the encoding of the file, e.g. encoding='utf-16'."
+    refused(tmp_path, HEADER + "a.jpg,re\0d\n", nul, f"row=2, column='colour', value='re\\x00d', {remedy}")
+    refused(tmp_path, "path,colour\na,b\n".encode("utf-16-le"), nul, "row=1, text='p\\x00a\\x00")
     refused(tmp_path, HEADER, "text in the encoding 'utf-99'", encoding="utf-99")
     with pytest.raises(ValueError, match=r"Expected a CSV file\. Received: file='.*none.csv'"):
         read_table(tmp_path / "none.csv")
@@ -132,8 +136,9 @@ def test_the_list_of_problems_is_a_csv_file(tmp_path):
 
 # a line of a table, and whether it is a row (True), a problem (False) or nothing (None); none opens a cell for the next
 LINES = {
-    "a.jpg,red": True, '"a,1.jpg","dark ""red"""': True, ",": True, "a.jpg,\x00": True, "é.jpg,☃": True,
-    "a.jpg": False, "a.jpg,red,": False, '"a".jpg,red': False, 'a.jpg,"x"y': False, "a.jpg," + "x" * 140_000: False,
+    "a.jpg,red": True, '"a,1.jpg","dark ""red"""': True, ",": True, "é.jpg,☃": True,
+    "a.jpg,\x00": False, "a.jpg": False, "a.jpg,red,": False,
+    '"a".jpg,red': False, 'a.jpg,"x"y': False, "a.jpg," + "x" * 140_000: False,
     "": None,
 }  # fmt: skip
 

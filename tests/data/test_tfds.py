@@ -195,7 +195,7 @@ def test_features_that_do_not_fit_are_named(tmp_path):
             "nothing but kind, columns in the Column of task 'species', as this source uses no more. "
             "Received: names=('a', 'b'), missing=('?',). Do leave the rest out.",
         ),
-        ([], "at least one task. Received: tasks=[]. Do pass e.g. tasks=['label']."),
+        ([], "at least one task. Received: tasks=[]. Do pass e.g. ['colour', 'price:number']."),
     ):
         with pytest.raises(ValueError, match="Expected") as caught:
             mtl.data.from_tfds(builder, tasks, image_size=8)

@@ -66,8 +66,6 @@ def from_tfds(
     """
     check_buffer(shuffle_buffer)
     columns = stated_columns(tasks)
-    if not columns:
-        raise ValueError(message("at least one task", "pass e.g. tasks=['label']", tasks=tasks))
     refuse_unused(columns, ("kind", "columns"))
     _check_parts(splits)
     builder = _builder(name, data_dir)

@@ -24,6 +24,7 @@ class RecordProblem:
         expected: What would have been right.
         found: What is there instead, "" where there is nothing to show.
         rest: Whether nothing that follows in the file can be read either.
+        do: What to do about it.
     """
 
     file: str
@@ -32,6 +33,7 @@ class RecordProblem:
     expected: str
     found: str = ""
     rest: bool = False
+    do: str = REPLACE
 
     def line(self) -> list[Any]:
         """What the list of what was left out says of it."""
@@ -39,12 +41,12 @@ class RecordProblem:
         return [self.file, self.record, self.feature, self.found, self.expected, lost]
 
 
-def refuse(problems: list[RecordProblem], do: str = REPLACE) -> None:
+def refuse(problems: list[RecordProblem], do: str | None = None) -> None:
     """Raise the first problem, if there is one, and say how many there are.
 
     Args:
         problems: Of all files.
-        do: What the reader should do.
+        do: What the reader should do, default what the problem says.
 
     Raises:
         ValueError: There is one.
@@ -65,7 +67,7 @@ def refuse(problems: list[RecordProblem], do: str = REPLACE) -> None:
         where["found"] = first.found
     if first.rest:
         where["rest_of_file"] = "lost"
-    raise ValueError(message(first.expected, do, **where, bad_records=len(problems)))
+    raise ValueError(message(first.expected, do or first.do, **where, bad_records=len(problems)))
 
 
 def shown(paths: Iterable[str]) -> list[str]:

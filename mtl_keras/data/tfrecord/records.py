@@ -15,6 +15,8 @@ from mtl_keras.data.tfrecord.problems import RecordProblem, count_by_reason, sho
 from mtl_keras.data.tfrecord.scan import Scanner
 from mtl_keras.errors import message
 
+_LABEL = "correct the label or what tasks= says of it, or skip bad records"
+
 
 class Records:
     """What lies in some files, looked at once.
@@ -140,7 +142,7 @@ class Records:
             for row in rows[wrong]:
                 feature = ", ".join(column.columns or (task,))
                 shown = str(self._labels[task][row])[:80]
-                self.problems.append(RecordProblem(*self._place(row), feature, expected, shown))
+                self.problems.append(RecordProblem(*self._place(row), feature, expected, shown, do=_LABEL))
             self.usable[rows[wrong]] = False
 
     def _divided(self, splits: Splits, rows: np.ndarray) -> np.ndarray:

@@ -15,6 +15,7 @@ from mtl_keras.data.columns import Column, refuse_unused, stated_columns
 from mtl_keras.data.kinds import LabelKind, NumberKind
 from mtl_keras.data.lost import Lost
 from mtl_keras.data.order import check_buffer
+from mtl_keras.data.problems import check_skip_bad
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import NAMES, Splits
 from mtl_keras.data.tfrecord.examples import RecordExamples
@@ -84,6 +85,7 @@ def from_tfrecord(
         ({'train': 16, 'val': 2, 'test': 2}, ('blue', 'red'))
     """
     check_buffer(shuffle_buffer)
+    check_skip_bad(skip_bad)
     if isinstance(pattern, (str, PathLike)) and Path(pattern).is_dir():
         schema: Schema | None = Schema.read(pattern)
         assert schema is not None
@@ -176,11 +178,11 @@ def _source(
     return Source(examples, kinds, specs, before, seed, about)
 
 
-def _remedy(records: Records) -> str:
-    """What to do about the problems: what is wrong in every record is stated wrongly, rather than stored so."""
+def _remedy(records: Records) -> str | None:
+    """What to do about what is wrong in every record, and so stated wrongly rather than stored so; else None."""
     wrong = {problem.feature for problem in records.problems}
     if records.usable.any() or len(wrong) != 1 or "" in wrong:
-        return REPLACE
+        return None
     argument = "features" if wrong <= records.inputs_features else "tasks"
     return f"correct what {argument}= says of the feature, which no record fits"
 

@@ -137,6 +137,13 @@ def test_what_the_user_states_wrongly_is_not_blamed_on_the_files(tmp_path):
             f"Do correct what tasks= {no_record_fits}.",
         ),
         (
+            two,
+            {"colour": Column(names=("blue", "red"))},
+            "a label among ['blue', 'red']. Received: "
+            f"file='{file}', record=1, feature='colour', found='green', bad_records=4. "
+            "Do correct the label or what tasks= says of it, or skip bad records.",
+        ),
+        (
             ["x"],
             ["colour"],
             "a dict by input of how each is stored. Received: features=['x']. "

@@ -26,7 +26,7 @@ ALLOWED = {
     "trunks": {"errors", "registry"},
     "sharing": {"errors", "registry", "trunks"},
     "tasks": {"errors", "registry"},
-    "training": {"errors", "registry", "graph", "tasks", "gradients", "weightings"},
+    "training": {"errors", "registry", "graph", "tasks", "gradients", "weightings", "heads"},
     "models": {
         "errors", "registry", "graph", "tasks", "gradients", "weightings", "training", "heads", "trunks", "sharing",
         "optimizers", "distribute",

@@ -18,16 +18,21 @@ _Part = tuple[str, str, tf.Tensor]  # task, "labels" or "weights", and these
 
 @dataclass(frozen=True)
 class Check:
-    """Values of a batch, which of them are bad, and what is said of them."""
+    """Values of a batch, which of them are bad, and what is said of them.
+
+    Attributes:
+        bad, values: Those of n tasks that are alike, one after the other.
+        said: For each of these tasks what was expected, and what to do.
+    """
 
     bad: tf.Tensor
     values: tf.Tensor
-    expected: str
-    do: str
+    said: list[tuple[str, str]]
 
 
-def in_range(plan: TaskPlan, labels: tf.Tensor) -> list[Check]:
+def in_range(plans: Sequence[TaskPlan], labels: tf.Tensor) -> list[Check]:
     """That labels, harmless where one is missing, may be what they are; nothing where anything may."""
+    plan = plans[0]
     if plan.label_range is None:
         return []
     low, high = plan.label_range
@@ -35,13 +40,13 @@ def in_range(plan: TaskPlan, labels: tf.Tensor) -> list[Check]:
     bad = (labels < tf.cast(max(low, dtype.min), dtype)) | (labels > tf.cast(min(high, dtype.max), dtype))
     if words.are_ids(plan, labels) and dtype.is_floating:
         bad |= labels != tf.floor(labels)
-    return [Check(bad, labels, words.labels_in_range(plan, labels), words.correct_labels(plan))]
+    return [Check(bad, labels, [(words.labels_in_range(plan, labels), words.correct_labels(plan)) for plan in plans])]
 
 
-def weights_in_range(task: str, weights: tf.Tensor) -> Check:
+def weights_in_range(plans: Sequence[TaskPlan], weights: tf.Tensor) -> Check:
     """That sample weights are finite and at least 0."""
     bad = ~((weights >= 0.0) & (weights < float("inf")))
-    return Check(bad, weights, words.finite_weights(task), words.CORRECT_WEIGHTS)
+    return Check(bad, weights, [(words.finite_weights(plan.name), words.CORRECT_WEIGHTS) for plan in plans])
 
 
 def assert_one_each(x: Any, labels: Mapping[str, Any], weights: Mapping[str, Any]) -> list[tf.Operation]:
@@ -81,7 +86,7 @@ def assert_none_is_bad(checks: Sequence[Check]) -> list[tf.Operation]:
     if not checks:
         return []
     fine = ~tf.concat([tf.reshape(check.bad, [-1]) for check in checks], axis=0)
-    return _assert_all(fine, [partial(_assert_none, check) for check in checks])
+    return _assert_all(fine, [partial(_assert_none, check, k) for check in checks for k in range(len(check.said))])
 
 
 def _assert_all(fine: tf.Tensor, assertions: Sequence[Callable[[], Any]]) -> list[tf.Operation]:
@@ -99,11 +104,14 @@ def _assert_all(fine: tf.Tensor, assertions: Sequence[Callable[[], Any]]) -> lis
     return [] if found is None else [found]
 
 
-def _assert_none(check: Check) -> tf.Operation | None:
+def _assert_none(check: Check, task: int) -> tf.Operation | None:
     """XLA leaves the assertion out, but compiles this: no shape depends on values."""
-    count = tf.math.count_nonzero(check.bad)
+    bad, values = (tf.reshape(tensor, [len(check.said), -1])[task] for tensor in (check.bad, check.values))
+    count = tf.math.count_nonzero(bad)
     # one more at the end, so that there is a first bad one in any case
-    flags = tf.concat([tf.cast(tf.reshape(check.bad, [-1]), tf.int32), [1]], axis=0)
-    first = tf.concat([tf.reshape(check.values, [-1]), tf.zeros([1], check.values.dtype)], axis=0)[tf.argmax(flags)]
-    expected = f"Expected {check.expected}. Received: value="
-    return assert_in_graph(count == 0, expected, first, ", count=", count, f". Do {check.do}.")
+    flags = tf.concat([tf.cast(bad, tf.int32), [1]], axis=0)
+    first = tf.concat([values, tf.zeros([1], values.dtype)], axis=0)[tf.argmax(flags)]
+    expected, do = check.said[task]
+    return assert_in_graph(
+        count == 0, f"Expected {expected}. Received: value=", first, ", count=", count, f". Do {do}."
+    )

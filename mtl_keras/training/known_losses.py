@@ -1,4 +1,4 @@
-"""What labels Keras' own losses take. Of anybody else's nothing is known."""
+"""What labels Keras' own losses take, and which losses look at each example alone. Of all others nothing is known."""
 
 from typing import Any
 
@@ -6,6 +6,22 @@ Shape = tuple[int | None, ...]
 
 # labels that are neither class ids nor of the output's shape, or class ids under a name that does not say so
 _OTHERS = ("ctc", "circle", "categoricalgeneralizedcrossentropy")
+# Keras' losses that look at each example alone, hinges for one look at the whole batch; all that they are made with is
+# in their configuration, as it is not for Huber's
+_BY_EXAMPLE = (
+    "meansquarederror",
+    "meanabsoluteerror",
+    "meanabsolutepercentageerror",
+    "meansquaredlogarithmicerror",
+    "logcosh",
+    "poisson",
+    "kldivergence",
+    "binarycrossentropy",
+    "binaryfocalcrossentropy",
+    "categoricalcrossentropy",
+    "categoricalfocalcrossentropy",
+    "sparsecategoricalcrossentropy",
+)
 
 
 def keras_name(loss: Any) -> str | None:
@@ -44,3 +60,26 @@ def label_shapes(loss: Any, output: Shape) -> list[Shape] | None:
 def is_yes_or_no(loss: Any) -> bool:
     """Whether labels are 1 and 0, or lie between."""
     return keras_name(loss) in ("binarycrossentropy", "binaryfocalcrossentropy")
+
+
+def way_of(loss: Any) -> tuple | None:
+    """What decides the values of a loss beside each example's own label and output: losses with equal ways are alike.
+
+    None where nothing is known, as of losses of users, or where values depend on the whole batch.
+
+    Example:
+        >>> import keras
+        >>> way_of(keras.losses.MeanSquaredError(name="a")) == way_of(keras.losses.MeanSquaredError(name="b"))
+        True
+        >>> way_of(keras.losses.BinaryCrossentropy()) == way_of(keras.losses.BinaryCrossentropy(label_smoothing=0.1))
+        False
+        >>> print(way_of(keras.losses.get("hinge")), way_of(lambda labels, predicted: 0.0))
+        None None
+    """
+    of_library = type(loss).__module__.partition(".")[0] == __name__.partition(".")[0]
+    if not of_library and (keras_name(loss) not in _BY_EXAMPLE or getattr(loss, "axis", -1) != -1):
+        return None
+    if not hasattr(loss, "get_config"):
+        return (loss,)
+    config = loss.get_config()
+    return type(loss), {key: value for key, value in config.items() if key not in ("name", "reduction")}

@@ -6,7 +6,8 @@ from typing import Any
 
 import tensorflow as tf
 
-from mtl_keras.training import batch_checks, label_checks
+from mtl_keras.training import batch_checks
+from mtl_keras.training.alike import Alike, taken_together
 from mtl_keras.training.task_plan import TaskPlan
 
 
@@ -42,75 +43,71 @@ def task_losses(
     A label is missing where it is NaN, where it equals the task's missing value, or where its sample weight is 0. It is
     replaced before the loss sees it: NaN times 0 would be NaN, and class id -1 an error on some devices.
     """
-    read = [_read(plan, labels[plan.name], outputs[plan.name], sample_weights.get(plan.name)) for plan in plans]
-    checked = batch_checks.assert_none_is_bad([check for labels_of_task in read for check in labels_of_task.checks])
+    together = taken_together(plans, labels, outputs, loss_inputs, sample_weights)
+    read = [_read(tasks) for tasks in together]
+    checked = batch_checks.assert_none_is_bad([check for labels_of_tasks in read for check in labels_of_tasks.checks])
     with tf.control_dependencies(checked):
-        targets = [tf.identity(labels_of_task.target) for labels_of_task in read]
+        targets = [tf.identity(labels_of_tasks.target) for labels_of_tasks in read]
     values_of, weights_of, counted = [], [], []
-    masks: dict[str, tf.Tensor] = {}
-    weights: dict[str, tf.Tensor] = {}
-    for plan, target, found in zip(plans, targets, read, strict=True):
-        values = tf.cast(plan.loss_values(target, loss_inputs.get(plan.name, outputs[plan.name])), tf.float32)
+    by_task: dict[str, dict[str, tf.Tensor]] = {"labels": {}, "masks": {}, "weights": {}}
+    for tasks, target, found in zip(together, targets, read, strict=True):
+        plan = tasks.plan
+        values = tf.cast(plan.loss_values(target, tasks.loss_input), tf.float32)
         mask = tf.cast(_per_value(found.exists, values), tf.float32)
-        weight = mask if found.weights is None else mask * _spread(found.weights, values)
-        masks[plan.name], weights[plan.name] = mask, weight
+        weight = mask if tasks.weights is None else mask * _spread(tasks.weights, values)
+        for what, tensor in (("labels", target), ("masks", mask), ("weights", weight)):
+            by_task[what] |= tasks.by_task(tensor)
         if training and plan.class_weight is not None:
             weight = weight * _spread(plan.class_weights(target), values)
         values_of.append(values)
         weights_of.append(weight)
         counted.append(weight if plan.divide_by_weights else mask)
-    labels_of = dict(zip((plan.name for plan in plans), targets, strict=True))
-    return TaskLosses(_sums(values_of, weights_of), _sums(counted), labels_of, masks, weights)
+    order = [plan.name for tasks in together for plan in tasks.plans]
+    places = [order.index(plan.name) for plan in plans]
+    sizes = [len(tasks.plans) for tasks in together]
+    sums, counts = _sums(sizes, values_of, weights_of), _sums(sizes, counted)
+    if places != sorted(places):
+        sums, counts = tf.gather(sums, places), tf.gather(counts, places)
+    return TaskLosses(sums, counts, **by_task)
 
 
-def _sums(values: list[tf.Tensor], weights: list[tf.Tensor] | None = None) -> tf.Tensor:
+def _sums(sizes: list[int], values: list[tf.Tensor], weights: list[tf.Tensor] | None = None) -> tf.Tensor:
     """The sum of each task's values, times weights that hide values even where these are infinite, float32 [K].
 
     Where each task has one value for each example, all are summed together: many tasks would be many operations.
+
+    Args:
+        sizes: How many tasks' values are in each of the tensors.
+        values, weights: Alike in shape, [size * B, ...].
     """
-    together = all(of_task.shape.rank == 1 for of_task in values)
-    if together:
-        values, weights = [tf.stack(values)], None if weights is None else [tf.stack(weights)]
+
+    def in_rows(tensors: list[tf.Tensor]) -> list[tf.Tensor]:
+        rows = [tf.reshape(tensor, [size, -1]) for size, tensor in zip(sizes, tensors, strict=True)]
+        return [tf.concat(rows, 0)] if all(tensor.shape.rank == 1 for tensor in tensors) else rows
+
+    rows = in_rows(values)
     if weights is not None:
-        values = [tf.math.multiply_no_nan(v, w) for v, w in zip(values, weights, strict=True)]
-    return tf.reduce_sum(values[0], axis=1) if together else tf.stack([tf.reduce_sum(v) for v in values])
+        rows = [tf.math.multiply_no_nan(v, w) for v, w in zip(rows, in_rows(weights), strict=True)]
+    return tf.concat([tf.reduce_sum(of_tasks, axis=1) for of_tasks in rows], 0)
 
 
 @dataclass(frozen=True)
 class _Labels:
-    """Labels of a task, harmless where one is missing, which exist, and their weights; what has yet to be checked."""
+    """Labels of some tasks, harmless where one is missing, and which exist; what has yet to be checked."""
 
     target: tf.Tensor
     exists: tf.Tensor
-    weights: tf.Tensor | None
     checks: list[batch_checks.Check]
 
 
-def _read(plan: TaskPlan, labels: Any, output: tf.Tensor, sample_weight: Any) -> _Labels:
-    labels = tf.convert_to_tensor(labels)
-    label_checks.check_spec(plan, labels)
-    target = _fit_rank(_numbers(labels), output)
-    exists, weights, checks = _exists(target, plan.missing), None, []
-    if sample_weight is not None:
-        sample_weight = tf.convert_to_tensor(sample_weight)
-        label_checks.check_weights_spec(plan.name, sample_weight, labels)
-        weights = tf.cast(sample_weight, tf.float32)
-        checks.append(batch_checks.weights_in_range(plan.name, weights))
-        exists = tf.logical_and(exists, _spread(weights, target) != 0.0)
+def _read(tasks: Alike) -> _Labels:
+    plan, target, checks = tasks.plan, tasks.labels, []
+    exists = _exists(target, plan.missing)
+    if tasks.weights is not None:
+        checks.append(batch_checks.weights_in_range(tasks.plans, tasks.weights))
+        exists = tf.logical_and(exists, _spread(tasks.weights, target) != 0.0)
     target = tf.where(exists, target, tf.cast(plan.harmless, target.dtype))
-    return _Labels(target, exists, weights, [*checks, *batch_checks.in_range(plan, target)])
-
-
-def _numbers(labels: tf.Tensor) -> tf.Tensor:
-    """Labels of which true and false are 1 and 0."""
-    return tf.cast(labels, tf.uint8) if labels.dtype == tf.bool else labels
-
-
-def _fit_rank(labels: tf.Tensor, output: tf.Tensor) -> tf.Tensor:
-    """Give labels [B] the trailing 1 of an output [B, 1], as Keras' losses do."""
-    if labels.shape.rank == output.shape.rank - 1 and output.shape[-1] == 1:
-        return tf.expand_dims(labels, -1)
-    return labels
+    return _Labels(target, exists, [*checks, *batch_checks.in_range(tasks.plans, target)])
 
 
 def _exists(labels: tf.Tensor, missing: float) -> tf.Tensor:

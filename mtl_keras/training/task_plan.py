@@ -8,6 +8,7 @@ import keras
 import tensorflow as tf
 
 from mtl_keras.errors import message
+from mtl_keras.heads import Head
 from mtl_keras.tasks import Task, checked_class_weight
 from mtl_keras.training.known_losses import is_yes_or_no, label_shapes
 
@@ -24,6 +25,7 @@ class TaskPlan:
         kind: The head's kind; `"classification"` or `"regression"`, by the loss, where there is no head.
         reads_last_input: The loss reads what the output's last layer reads (logits), not the output.
         to_target: Labels to what the loss compares with.
+        target_way: What decides `to_target`: where it is equal, so are targets of equal labels.
         missing: Label value that means "no label", beside NaN; NaN for none.
         label_range: Lowest and highest label allowed, or None.
         class_ids: Whether labels are class ids, so whole numbers; class probabilities may stand for them.
@@ -41,6 +43,7 @@ class TaskPlan:
     kind: str
     reads_last_input: bool = False
     to_target: Callable[[Any], Any] = lambda labels: labels
+    target_way: Any = None
     missing: float = _NAN
     label_range: tuple[float, float] | None = None
     class_ids: bool = False
@@ -68,6 +71,11 @@ class TaskPlan:
             key = f"{self.name}_{metric.name}"
             named[f"{self.name}_weighted_{metric.name}" if key in named else key] = metric
         return named
+
+    @property
+    def plain_loss(self) -> Any:
+        """The loss as it was given, object or function."""
+        return self.loss.function if isinstance(self.loss, _FunctionLoss) else self.loss
 
     def loss_values(self, labels: tf.Tensor, predicted: tf.Tensor) -> tf.Tensor:
         """One loss value per label, not averaged."""
@@ -105,24 +113,23 @@ def plan_task(task: Task, output: Any, loss: Any, metrics: Any, weighted_metrics
             )
         )
     resolved = head.loss() if automatic else _loss(task.name, loss)
-    plain = resolved.function if isinstance(resolved, _FunctionLoss) else resolved
     sparse = "sparse" in resolved.name
     if head is not None:
         plan = TaskPlan(task.name, resolved, head.kind, missing=head.missing, label_range=head.label_range)
         plan.class_ids = head.label_range is not None and head.kind in ("classification", "ordinal")
         plan.reads_last_input = automatic and head.loss_reads == "last_input"
         if automatic:
-            plan.to_target = head.loss_target
+            plan.to_target, plan.target_way = head.loss_target, _target_way(head)
         plan.best = head.best
     else:
         plan = TaskPlan(task.name, resolved, "classification" if "crossentropy" in resolved.name else "regression")
         if sparse:
             plan.missing, plan.label_range, plan.class_ids = -1.0, (0.0, float(output.shape[-1] - 1)), True
-        elif is_yes_or_no(plain):
+        elif is_yes_or_no(plan.plain_loss):
             plan.label_range = 0.0, 1.0
     if not automatic:
-        plan.to_target = _as_float
-        plan.label_shapes = label_shapes(plain, tuple(output.shape[1:]))
+        plan.to_target, plan.target_way = _as_float, _as_float
+        plan.label_shapes = label_shapes(plan.plain_loss, tuple(output.shape[1:]))
     plan.output_rank = len(output.shape)
     plan.divide_by_weights = resolved.reduction == "mean_with_sample_weight"
     weights = class_weight if class_weight is not None else task.class_weight
@@ -165,6 +172,14 @@ def _listed(metrics: Any) -> list[Any]:
     if metrics is None:
         return []
     return list(metrics) if isinstance(metrics, (list, tuple)) else [metrics]
+
+
+def _target_way(head: Head) -> Any:
+    """Equal for heads that give equal labels equal targets; at worst, the head itself."""
+    if type(head).loss_target is Head.loss_target:
+        return Head.loss_target
+    of_library = type(head).__module__.partition(".")[0] == __name__.partition(".")[0]
+    return (type(head), head.get_config()) if of_library else head
 
 
 class _FunctionLoss(keras.losses.Loss):

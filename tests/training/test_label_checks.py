@@ -326,10 +326,10 @@ def test_class_ids_in_a_type_that_holds_not_all_of_them():
     """299 as a byte would be 43."""
     _, outputs = tiny.graph()
     plan = plan_task(mtl.Task("a", mtl.heads.Classifier(300)), outputs["a"], "auto", None, None, None)
-    batch_checks.assert_none_is_bad(batch_checks.in_range(plan, tf.constant([0, 250], tf.uint8)))
+    batch_checks.assert_none_is_bad(batch_checks.in_range([plan], tf.constant([0, 250], tf.uint8)))
     label_checks.check_array(plan, np.array([0, 250], "uint8"), None, 2)
     with pytest.raises(tf.errors.InvalidArgumentError, match="from 0 to 299"):
-        batch_checks.assert_none_is_bad(batch_checks.in_range(plan, tf.constant([0, 301], tf.int16)))
+        batch_checks.assert_none_is_bad(batch_checks.in_range([plan], tf.constant([0, 301], tf.int16)))
 
 
 def test_a_loss_of_ones_own_takes_labels_of_any_shape():

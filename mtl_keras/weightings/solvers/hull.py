@@ -11,6 +11,8 @@ FARTHEST = 1e6
 # a difference that is this part of what it was taken from is rounding
 STEADY = 1e-12
 BALL_STEPS, ON_THE_BALL = 40, 1e-10
+# two rows with a sine beyond this span a plane
+INDEPENDENT = 1e-6
 
 
 def least_norm(vectors: tf.Tensor, active: tf.Tensor, start: tf.Tensor | None = None) -> tf.Tensor:
@@ -57,6 +59,34 @@ def worst_case_in_ball(vectors: tf.Tensor, active: tf.Tensor, centre: tf.Tensor,
         float64 [K]; 0 where not active. Where no point of the ball has a product above 0 with all rows, the direction
         nearest to the centre that harms none, if the ball has one.
     """
+    if vectors.shape[0] != 2:
+        return _search_in_ball(vectors, active, centre, radius)
+    area = tf.abs(vectors[0, 0] * vectors[1, 1] - vectors[0, 1] * vectors[1, 0])
+    spanning = tf.reduce_all(active) & (area > INDEPENDENT * tf.norm(vectors[0]) * tf.norm(vectors[1]))
+    return tf.cond(
+        spanning,
+        lambda: _worst_case_of_two(vectors, area, centre, radius),
+        lambda: _search_in_ball(vectors, active, centre, radius),
+    )
+
+
+def _worst_case_of_two(vectors: tf.Tensor, area: tf.Tensor, centre: tf.Tensor, radius: tf.Tensor) -> tf.Tensor:
+    """The same for two rows that span a parallelogram of this area, without a search.
+
+    The point of the line through both rows that lies `t |e|` from its foot, e from one row to the other, is best where
+    `centre . e + radius t |e|^2 / sqrt((t |e|)^2 + h^2)` is 0, h the line's distance from 0; beyond a row, that row.
+    """
+    first, second = tf.unstack(vectors)
+    edge = second - first
+    square, pull = tf.reduce_sum(edge**2), tf.reduce_sum(edge * centre)
+    room = radius**2 * square - pull**2
+    beyond = tf.where(pull > 0.0, tf.constant(-float("inf"), square.dtype), float("inf"))
+    beside = tf.where(room > 0.0, -pull * area / (square * tf.sqrt(room)), beyond)
+    part = tf.clip_by_value(beside - tf.reduce_sum(first * edge) / square, 0.0, 1.0)
+    return radius / tf.norm(first + part * edge) * tf.stack([1.0 - part, part])
+
+
+def _search_in_ball(vectors: tf.Tensor, active: tf.Tensor, centre: tf.Tensor, radius: tf.Tensor) -> tf.Tensor:
     lengths = tf.norm(vectors, axis=1)
     products = tf.linalg.matvec(vectors, centre)
     low = radius / tf.reduce_max(tf.where(active, lengths, 0.0))

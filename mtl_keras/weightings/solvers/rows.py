@@ -6,6 +6,8 @@ import tensorflow as tf
 
 # a row of unit length counts as a combination of others once this much of its squared length is left beside them
 DEPENDENT = 1e-12
+# eigenvalues from here on are far above what rounding makes of 0, in products of float32 too
+REGULAR = 1e-3
 
 
 @dataclass(frozen=True)
@@ -42,9 +44,10 @@ class Rows:
 def rows_of(gramian: tf.Tensor, present: tf.Tensor) -> Rows:
     """Split a Gramian into lengths and unit rows.
 
-    Scaling comes first, so that a task with tiny gradients is as visible as any other. Then a Cholesky factorisation
-    that takes the row with the largest rest at each step stops where all others are combinations of those taken. Its
-    factor has exactly the cosines of the Gramian, and none of the negative eigenvalues that rounding can give them.
+    Scaling comes first, so that a task with tiny gradients is as visible as any other. Then a Cholesky factorisation,
+    whose factor has exactly the cosines of the Gramian, and none of the negative eigenvalues that rounding can give
+    them. Where rows may depend on each other, it takes the row with the largest rest at each step and stops where all
+    others are combinations of those taken.
 
     Args:
         gramian: Inner products of gradients [K, K], symmetric up to rounding.
@@ -62,10 +65,28 @@ def rows_of(gramian: tf.Tensor, present: tf.Tensor) -> Rows:
 
 
 def _factor(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """L [K, K] with `L L' = matrix` up to `DEPENDENT`, and its number of columns that are not 0."""
+    """L [K, K] with `L L' = matrix` up to `DEPENDENT`, and its number of columns that are not 0; they come first."""
     size = matrix.shape[0]
     if size == 2:
         return _factor_of_two(matrix)
+    diagonal = tf.linalg.diag_part(matrix)
+    taken = tf.where(diagonal > 0.0, tf.ones_like(diagonal), 0.0)
+    whole = tf.linalg.set_diag(matrix, diagonal + (1.0 - taken))
+    identity = tf.eye(size, dtype=matrix.dtype)
+    inverse = tf.linalg.cholesky_solve(tf.linalg.cholesky(whole + REGULAR * identity), identity)
+    # no eigenvalue of an inverse is larger than its norm: all of the matrix are above REGULAR
+    is_regular = tf.norm(inverse) < 0.5 / REGULAR
+
+    def at_once() -> tuple[tf.Tensor, tf.Tensor]:
+        columns = tf.gather(tf.linalg.cholesky(whole) * taken[:, None], tf.argsort(-taken), axis=1)
+        return columns, tf.cast(tf.reduce_sum(taken), tf.int32)
+
+    return tf.cond(is_regular, at_once, lambda: _factor_by_search(matrix))
+
+
+def _factor_by_search(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same for a matrix of any rank, column by column."""
+    size = matrix.shape[0]
 
     def going(step: tf.Tensor, rest: tf.Tensor, columns: tf.Tensor) -> tf.Tensor:
         return (step < size) & (tf.reduce_max(tf.linalg.diag_part(rest)) > DEPENDENT)

@@ -225,6 +225,8 @@ def read_pixels(
     """
     with _open(source, max_pixels) as image:
         try:
+            if channels == 1:
+                image.draft("L", image.size)  # the brightness that a JPEG stores, not that of rounded colours
             image.load()
             if _orientation(image, str(image.format)) != 1:
                 image = ImageOps.exif_transpose(image)

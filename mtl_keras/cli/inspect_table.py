@@ -58,6 +58,7 @@ def inspect_table(
         reading = {"--delimiter": (delimiter, ","), "--encoding": (encoding, "utf-8")}
         options = [part for name, (value, plain) in reading.items() if value != plain for part in (name, value)]
         options += [part for cell in missing for part in ("--missing", cell)]
+        options += ["--skip-bad"] if len(problems) or len(images.wrong) else []
         _print_command(path, root, image, columns, options)
 
 

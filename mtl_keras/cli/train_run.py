@@ -168,8 +168,8 @@ def make_trunk(config: TrainConfig) -> trunks.Trunk:
 _SMALL = (32, 64, 64, 128, 128)
 
 
-def augmentations(named: list[Any]) -> list[Any] | None:
-    """Augmentations from their names, or `{name: settings}`."""
+def augmentations(named: list[Any]) -> data.augment.Chain | None:
+    """Augmentations in order from their names, or `{name: settings}`."""
     known = {name.lower(): name for name in data.augment.__all__ if name not in _NO_STEPS}
     made = []
     for one in named:
@@ -183,7 +183,7 @@ def augmentations(named: list[Any]) -> list[Any] | None:
             raise ValueError(
                 message(f"settings of {name}", "correct them", settings=settings, error=str(error))
             ) from error
-    return made or None
+    return data.augment.Chain(made) if made else None
 
 
 _NO_STEPS = ("Augmentation", "Chain", "Geometric", "KerasLayer", "Photometric")

@@ -36,7 +36,7 @@ def test_every_column_its_labels_and_the_images(capsys, tmp_path):
     assert lines[14] == f"Samples with their labels: {tmp_path / 'sheet.png'}"
     assert lines[15].startswith("Train on it with: mtl-keras train --csv ")
     assert lines[15].endswith(
-        "--task colour --task price --task tags --task 'Shelf_number=Shelf number' --out savedmodels/shop"
+        "--skip-bad --task colour --task price --task tags --task 'Shelf_number=Shelf number' --out savedmodels/shop"
     )
     assert min(tf.io.decode_png((tmp_path / "sheet.png").read_bytes()).shape[:2]) > 500
 

@@ -203,9 +203,9 @@ def test_trunks_by_name_fit_the_images():
 
 
 def test_augmentations_by_name_and_settings():
-    flip, noise = augmentations(["Flip", {"noise": {}}])
+    flip, noise = augmentations(["Flip", {"noise": {}}]).steps
     assert (flip.name, noise.name) == ("Flip", "Noise")
-    assert augmentations([{"flip": {"horizontal": 0.25}}])[0].horizontal == 0.25
+    assert augmentations([{"flip": {"horizontal": 0.25}}]).steps[0].horizontal == 0.25
     assert augmentations([]) is None
     with pytest.raises(ValueError, match="Expected settings of flip"):
         augmentations([{"flip": {"sideways": 1}}])

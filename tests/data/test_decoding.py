@@ -27,9 +27,8 @@ def test_grey_images():
     decoder = ImageDecoder(made)
     for name, content in FILES.items():
         plan = decoder.plans([read_header(content)])[0]
-        # Pillow takes the grey of a JPEG from rounded colours
         np.testing.assert_allclose(
-            decoder(content, plan).numpy().astype(int), made.read(content).astype(int), atol=2, err_msg=name
+            decoder(content, plan).numpy().astype(int), made.read(content).astype(int), atol=1, err_msg=name
         )
 
 

@@ -27,5 +27,5 @@ def test_the_configuration_of_a_run(tmp_path):
     (tmp_path / "run.yaml").write_text(*blocks("yaml"))
     config = TrainConfig.of(tmp_path / "run.yaml", {})
     assert config.tasks["size"] == {"kind": "ordinal", "names": ["S", "M", "L", "XL"]}
-    assert [step.name for step in augmentations(config.augment)] == ["Flip", "Zoom"]
+    assert [step.name for step in augmentations(config.augment).steps] == ["Flip", "Zoom"]
     assert type(make_trunk(config)).__name__ == "Residual"

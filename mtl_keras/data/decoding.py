@@ -6,6 +6,7 @@ orientation says, or by Pillow.
 """
 
 from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -34,6 +35,13 @@ class ImageDecoder:
 
     def __init__(self, image_format: ImageFormat):
         self.format = image_format
+
+    @property
+    def before(self) -> dict[str, Any]:
+        """What is done to an image before the model sees it, see `Source`."""
+        made = self.format
+        pixels = f"{'RGB' if made.channels == 3 else 'grey'}, 0..255, {made.height}x{made.width}"
+        return {"scale": 1 / 255, "pixels": pixels, "image": made.describe()}
 
     def plans(self, headers: Iterable[ImageHeader | None]) -> np.ndarray:
         """How each file is read: uint8 [N, 2], a decoder and an EXIF orientation; Pillow reads what has no header."""

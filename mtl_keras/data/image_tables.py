@@ -106,11 +106,10 @@ class Reading:
         for index, name in enumerate(NAMES):
             own = {task: values[ids == index] for task, values in encoded.items()}
             examples[name] = images.examples(codes[ids == index], table.rows[ids == index], own, self.input_name)
-        made = self.image_format
-        before = {"scale": 1 / 255, "pixels": _pixels(made), "image": made.describe()}
-        specs = {self.input_name: tf.TensorSpec(made.shape, tf.uint8)}
+        before = {self.input_name: images.decoder.before}
+        specs = {self.input_name: tf.TensorSpec(self.image_format.shape, tf.uint8)}
         about = {**about, "unseen": unseen, "files_in_several_splits": _in_several(images.index_of[codes], ids)}
-        return Source(examples, kinds, specs, {self.input_name: before}, self.seed, about)
+        return Source(examples, kinds, specs, before, self.seed, about)
 
 
 def _check_labelled(task: str, column: LabelColumn, ids: np.ndarray) -> None:
@@ -233,7 +232,3 @@ def _about(table: Table, problems: Problems, root: str) -> dict[str, Any]:
         "left_out": len(problems),
         "left_out_because": problems.count_by_reason(),
     }
-
-
-def _pixels(made: ImageFormat) -> str:
-    return f"{'RGB' if made.channels == 3 else 'grey'}, 0..255, {made.height}x{made.width}"

@@ -65,16 +65,19 @@ def mix(
     if not isinstance(sources, Mapping) or not sources or not all(isinstance(s, Source) for s in sources.values()):
         raise ValueError(message("at least one source, by name", "pass {name: source}", sources=sources))
     first_name, first = next(iter(sources.items()))
+    before = first.before
     for name, source in sources.items():
-        for what in ("inputs", "before"):
-            if getattr(source, what) != getattr(first, what):
-                raise ValueError(
-                    message(
-                        f"the same inputs in every data set ({what})",
-                        "read them with the same size and preprocessing",
-                        **{first_name: getattr(first, what), name: getattr(source, what)},
-                    )
+        joined = _joined_before(before, source.before)
+        if source.inputs != first.inputs or joined is None:
+            what = "before" if source.inputs == first.inputs else "inputs"
+            raise ValueError(
+                message(
+                    f"the same inputs in every data set ({what})",
+                    "read them with the same size and preprocessing",
+                    **{first_name: getattr(first, what), name: getattr(source, what)},
                 )
+            )
+        before = joined
     kinds = _merged(sources)
     sizes = {name: source.sizes["train"] for name, source in sources.items()}
     length = sum(sizes.values()) if epoch_size is None else epoch_size
@@ -90,7 +93,7 @@ def mix(
             shares = counts if split == "train" else None
             examples[split] = MixedExamples(list(parts.values()), kinds, shares)
     about = {name: source.about for name, source in sources.items()}
-    return MixedSource(examples, kinds, first.inputs, first.before, seed, about)
+    return MixedSource(examples, kinds, first.inputs, before, seed, about)
 
 
 class MixedSource(Source):
@@ -250,6 +253,22 @@ class MixedExamples(Examples):
             return part.one_by_one(key, shuffle, renumber)
         batches = part.in_batches(key, shuffle, batch_size, drop_remainder=True)
         return batches.map(lambda number, stored: (renumber(number), part.read(number, stored)))
+
+
+def _joined_before(one: Mapping[str, Any], other: Mapping[str, Any]) -> dict[str, dict[str, Any]] | None:
+    """What is done to the inputs of two data sets; None where it is not the same.
+
+    How image files became pixels may be known of one of them only: arrays came from somewhere.
+    """
+    joined = {}
+    for name in dict.fromkeys([*one, *other]):
+        first, second = one.get(name, {}), other.get(name, {})
+        for step in {*first, *second} - {"pixels"}:
+            found = first.get(step), second.get(step)
+            if found[0] != found[1] and not (step == "image" and None in found):
+                return None
+        joined[name] = {**first, **second} if "image" in second else {**second, **first}
+    return joined
 
 
 def _missing(kind: LabelKind, count: int) -> np.ndarray:

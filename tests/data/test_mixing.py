@@ -4,10 +4,13 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from data.tfrecord.record_files import example, write
+from PIL import Image
 
 import mtl_keras as mtl
 from mtl_keras.data import Splits, mix
 from mtl_keras.data.shares import Shares
+from mtl_keras.images import ImageFormat
 
 
 def source(first, count, seed=0, splits=None, **labels):
@@ -225,6 +228,29 @@ def test_tasks_of_the_same_name_are_one_or_an_error():
         with pytest.raises(ValueError, match="Expected") as caught:
             mix({"one": one, "two": other})
         assert str(caught.value) == f"Expected {expected}"
+
+
+def test_image_files_image_records_and_arrays_go_together(tmp_path):
+    names, pixels = ["red", "blue"] * 10, np.zeros((20, 4, 4, 3), np.uint8)
+    Image.fromarray(pixels[0]).save(tmp_path / "black.png")
+    (tmp_path / "photos.csv").write_text("path,colour\n" + "".join(f"black.png,{name}\n" for name in names))
+    record = example(image=(tmp_path / "black.png").read_bytes(), size=[3.0])
+    records = write(tmp_path / "a.tfrecord", [record] * 20)
+
+    def parts(resize):
+        images = {"image": mtl.data.tfrecord.ImageFile(ImageFormat(4, 4, resize))}
+        return {
+            "arrays": mtl.data.from_arrays(pixels, {"colour": names}),
+            "files": mtl.data.from_csv(tmp_path / "photos.csv", "path", ["colour"], image_size=4),
+            "records": mtl.data.from_tfrecord(records, images, ["size"]),
+        }
+
+    alike = parts("fit")
+    both = mix(alike)
+    assert both.before == alike["files"].before == alike["records"].before
+    assert (both.sizes["train"], both.task_names) == (48, ["colour", "size"])
+    with pytest.raises(ValueError, match=r"Expected the same inputs in every data set \(before\)\. Received: arrays="):
+        mix(parts("fill"))
 
 
 def test_arguments_out_of_range_are_named():

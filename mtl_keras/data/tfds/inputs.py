@@ -48,7 +48,7 @@ class ImageInput:
     @property
     def before(self) -> dict[str, Any]:
         """What is done to the input before the model sees it, see `Source`."""
-        return {"scale": 1 / 255, "pixels": "0..255", "image": self._decoder.format.describe()}
+        return self._decoder.before
 
     def plan(self, stored: bytes) -> list[int]:
         """How the image is to be decoded, by its header; Pillow reads what nothing is known of."""

@@ -299,7 +299,7 @@ class ImageFile(Feature):
 
     @property
     def before(self) -> dict[str, Any]:
-        return {"scale": 1 / 255, "pixels": "0..255", "image": self.size.describe()}
+        return ImageDecoder(self.size).before
 
     def look(self, stored: Any) -> tuple[tuple[int, int], str]:
         try:

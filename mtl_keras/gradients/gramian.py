@@ -9,6 +9,9 @@ import tensorflow as tf
 LARGE = 2**20
 _PART = 2**10
 
+# up to so many rows are summed one by one, as stacking them would cost more
+_FEW = 4
+
 # one entry per variable or feature tensor; None where a task does not depend on it
 Row = list[tf.Tensor | None]
 
@@ -43,13 +46,17 @@ class Block:
         return tf.stack([tf.stack([lower[max(i, j)][min(i, j)] for j in places]) for i in places])
 
     def sum(self, weights: tf.Tensor) -> tf.Tensor:
-        """The weighted sum of the rows in the piece's own shape and dtype; weights float32 [len(tasks)]."""
-        if self.is_large:
-            summed = weights[0] * self.rows[0]
-            for k, row in enumerate(self.rows[1:], start=1):
-                summed += weights[k] * row
+        """The weighted sum of the rows in the piece's own shape and dtype; weights float32 [len(tasks)].
+
+        A weight of 0 hides what is not finite.
+        """
+        if self.is_large or len(self.rows) <= _FEW:
+            weight_of = tf.unstack(weights, num=len(self.rows))
+            summed = tf.math.multiply_no_nan(self.rows[0], weight_of[0])
+            for row, weight in zip(self.rows[1:], weight_of[1:], strict=True):
+                summed += tf.math.multiply_no_nan(row, weight)
         else:
-            summed = tf.linalg.matvec(tf.stack(self.rows), weights, transpose_a=True)
+            summed = tf.reduce_sum(tf.math.multiply_no_nan(tf.stack(self.rows), weights[:, None]), axis=0)
         return tf.cast(tf.reshape(summed, self.shape), self.dtype)
 
 
@@ -105,7 +112,7 @@ def cross_gramian(first: list[Row], second: list[Row]) -> tf.Tensor:
 
 
 def weighted_sum(weights: tf.Tensor, parts: list[Block | None]) -> Row:
-    """`sum_k weights[k] * gradients[k]`, piece by piece, in each piece's own shape and dtype."""
+    """`sum_k weights[k] * gradients[k]`, piece by piece, in each piece's own shape and dtype; see `Block.sum`."""
     return [None if part is None else _weighted(weights, part) for part in parts]
 
 

@@ -37,19 +37,29 @@ def groups(rows: list[Row]) -> list[Group]:
         for j, piece in enumerate(row):
             if piece is not None:
                 found.setdefault(_key(piece, i, j), []).append((i, j, piece))
-    return [
-        Group([(i, j) for i, j, _ in members], tf.stack([piece for _, _, piece in members]))
-        for members in found.values()
-    ]
+    return [Group([(i, j) for i, j, _ in members], _stacked([m[2] for m in members])) for members in found.values()]
 
 
 def changed(rows: list[Row], change: Callable[[Group], tf.Tensor]) -> list[Row]:
     """The rows with other values: what `change` makes of a group's stacked gradients."""
     result: list[Row] = [[None] * len(row) for row in rows]
     for group in groups(rows):
-        for (i, j), piece in zip(group.places, tf.unstack(change(group), num=len(group.places)), strict=True):
+        for (i, j), piece in zip(group.places, _unstacked(change(group), len(group.places)), strict=True):
             result[i][j] = piece
     return result
+
+
+def scaled(rows: list[Row], factors: tf.Tensor) -> list[Row]:
+    """Rows times their factors [len(rows)]; a factor of 0 hides what is not finite."""
+    return changed(rows, lambda group: tf.math.multiply_no_nan(group.stacked, group.of_rows(factors)))
+
+
+def _stacked(pieces: list[tf.Tensor]) -> tf.Tensor:
+    return tf.stack(pieces) if len(pieces) > 1 else pieces[0][None]  # without a copy
+
+
+def _unstacked(stacked: tf.Tensor, number: int) -> list[tf.Tensor]:
+    return tf.unstack(stacked, num=number) if number > 1 else [tf.squeeze(stacked, 0)]
 
 
 def _key(piece: tf.Tensor, row: int, column: int) -> Hashable:

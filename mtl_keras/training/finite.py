@@ -25,11 +25,6 @@ def overflowed(rows_of_tasks: list[list[Row]]) -> tf.Tensor:
     return replicas.total([tf.cast(_not_finite(whole), tf.float32)])[0] > 0.0
 
 
-def only(trained: tf.Tensor, rows: list[Row]) -> list[Row]:
-    """The rows of the tasks that train, and zeros in the place of all others, whatever these are."""
-    return groups.changed(rows, lambda group: tf.math.multiply_no_nan(group.stacked, group.of_rows(trained)))
-
-
 def skips_whole_steps(optimizer: Any) -> bool:
     """Whether the optimizer scales the loss, and skips steps whose gradients overflow, as under `mixed_float16`."""
     return isinstance(optimizer, keras.optimizers.LossScaleOptimizer)

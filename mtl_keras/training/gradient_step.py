@@ -34,13 +34,13 @@ def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_wei
     found = [_of_tasks(plan, split, part) for part in range(len(split.parts))]
     overflowed = finite.overflowed([rows for of_part in found for rows in of_part])
     measured = split.measured.without(overflowed, finite.skips_whole_steps(model.optimizer))
-    found = [[finite.only(measured.present, rows) for rows in of_part] for of_part in found]
     factors, pairs, penalty = loss_factors(plan, measured, scale)
     if plan.weighting.reads == "losses":
         ((at_cut, in_heads, _),) = found
         weights, shared = factors, []
         if plan.shared_variables:
-            shared = split.pulled_back(weighted(factors, at_cut), plan.shared_variables, dense=False)
+            whole = weighted(measured.of_present(factors), at_cut)
+            shared = split.pulled_back(whole, plan.shared_variables, dense=False)
     elif plan.weighting.cross_gramian:
         weights, shared, in_heads = _from_halves(plan, split, measured, found, scale)
     else:
@@ -49,9 +49,8 @@ def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_wei
     if weights is None:
         weights = tf.ones_like(measured.losses) if factors is None else factors
     in_training = weights if plan.head_gradients == "weighted" else factors
+    in_heads = groups.scaled(in_heads, measured.of_present(in_training))
     pairs += zip(shared, plan.shared_variables, strict=True)
-    if in_training is not None:
-        in_heads = each(in_training, in_heads)
     for name, gradients in zip(plan.names, in_heads, strict=True):
         pairs += zip(gradients, plan.task_variables[name], strict=True)
     if model.losses:
@@ -105,10 +104,13 @@ def _from_whole(
         weights = weights_from(plan, measured.losses, matrix, measured.present, scale)
         return weights, split.pulled_back(gram.weighted_sum(weights, parts), shared)
     if plan.scope == "last_layer":
-        rows = [everywhere(row, plan.last_shared_variables) for row in in_shared]
-        matrix = gram.gramian(gram.blocks(rows), len(plan.names))
-        weights = weights_from(plan, measured.losses, matrix, measured.present, scale)
-        return weights, split.pulled_back(gram.weighted_sum(weights, gram.blocks(at_cut)), shared)
+        last = plan.last_shared_variables
+        rows = gram.blocks([everywhere(row, last) for row in in_shared])
+        weights = weights_from(plan, measured.losses, gram.gramian(rows, len(plan.names)), measured.present, scale)
+        at_last = {id(v): g for v, g in zip(last, gram.weighted_sum(weights / replicas.count(), rows), strict=True)}
+        others = [v for v in shared if id(v) not in at_last]
+        pulled_back = iter(split.pulled_back(gram.weighted_sum(weights, gram.blocks(at_cut)), others))
+        return weights, [at_last[id(v)] if id(v) in at_last else next(pulled_back) for v in shared]
     return from_parameters(plan, measured, in_shared, scale)
 
 
@@ -120,6 +122,7 @@ def from_parameters(plan: StepPlan, measured: Measured, in_shared: list[gram.Row
     if plan.weighting.reads == "jacobian":
         like = [v.value for v in shared]
         jacobian = replicas.total(gram.flatten(in_shared, like)) / scale
+        jacobian = tf.where(measured.present[:, None], jacobian, 0.0)
         direction = plan.weighting.call(measured.losses, jacobian, measured.present)
         direction = tf.cast(direction, tf.float32) * scale / replicas.count()
         return None, gram.unflatten(direction, like)
@@ -149,14 +152,13 @@ def weights_from(
     plan: StepPlan, losses: tf.Tensor, matrix: tf.Tensor, present: tf.Tensor, scale: tf.Tensor
 ) -> tf.Tensor:
     """The method's weights, from the Gramian of unscaled gradients without absent tasks."""
-    there = tf.cast(present, tf.float64)
-    matrix = matrix / tf.cast(scale, tf.float64) ** 2 * there[:, None] * there[None, :]
+    matrix = tf.where(present[:, None] & present[None, :], matrix / tf.cast(scale, tf.float64) ** 2, 0.0)
     return tf.cast(plan.weighting.call(losses, matrix, present), tf.float32)
 
 
 def _portioned(portions: list[tf.Tensor], halves: Any) -> list[gram.Row]:
     """Gradients of the whole batch from those of its halves: means weighted by the halves' label counts."""
-    first, second = (each(portion, rows) for portion, rows in zip(portions, halves, strict=True))
+    first, second = (groups.scaled(rows, portion) for portion, rows in zip(portions, halves, strict=True))
     return [[plus(a, b) for a, b in zip(*pieces, strict=True)] for pieces in zip(first, second, strict=True)]
 
 
@@ -168,19 +170,15 @@ def everywhere(row: gram.Row, variables: list[keras.Variable]) -> gram.Row:
 
 
 def weighted(weights: tf.Tensor, rows: list[gram.Row]) -> gram.Row:
-    """The weighted sum of K rows, added in float32."""
+    """The weighted sum of K rows, added in float32; a weight of 0 hides what is not finite."""
     summed: gram.Row = []
     weight_of = tf.unstack(weights, num=len(rows))
     for pieces in zip(*rows, strict=True):
-        terms = [weight_of[k] * tf.cast(piece, tf.float32) for k, piece in enumerate(pieces) if piece is not None]
+        there = [(tf.cast(piece, tf.float32), k) for k, piece in enumerate(pieces) if piece is not None]
+        terms = [tf.math.multiply_no_nan(piece, weight_of[k]) for piece, k in there]
         dtype = next((piece.dtype for piece in pieces if piece is not None), None)
         summed.append(tf.cast(tf.add_n(terms), dtype) if terms else None)
     return summed
-
-
-def each(factors: tf.Tensor, rows: list[gram.Row]) -> list[gram.Row]:
-    """K rows, each times its factor."""
-    return groups.changed(rows, lambda group: group.of_rows(factors) * group.stacked)
 
 
 def plus(gradient: tf.Tensor | None, extra: tf.Tensor | None) -> tf.Tensor | None:

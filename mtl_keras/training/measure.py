@@ -43,6 +43,10 @@ class Measured:
         """Whether all tasks that would train are not finite, bool."""
         return tf.reduce_any(self.failed | self.overflowed) & ~tf.reduce_any(self.present)
 
+    def of_present(self, factors: tf.Tensor | None) -> tf.Tensor:
+        """Factors [K], by default 1, of the tasks that train, and 0 of all others."""
+        return tf.where(self.present, 1.0 if factors is None else factors, 0.0)
+
     def without(self, overflowed: tf.Tensor, may_skip: bool) -> "Measured":
         """The same, but tasks with these gradients sit out too.
 

@@ -21,17 +21,9 @@ import tensorflow as tf
 
 from mtl_keras.errors import message
 from mtl_keras.gradients import gramian as gram
-from mtl_keras.gradients import replicas
+from mtl_keras.gradients import groups, replicas
 from mtl_keras.training import finite
-from mtl_keras.training.gradient_step import (
-    each,
-    everywhere,
-    from_parameters,
-    loss_factors,
-    plus,
-    weighted,
-    weights_from,
-)
+from mtl_keras.training.gradient_step import everywhere, from_parameters, loss_factors, plus, weighted, weights_from
 from mtl_keras.training.losses import TaskLosses
 from mtl_keras.training.measure import Measured, measure
 from mtl_keras.training.parts import Batch, part_of
@@ -115,23 +107,21 @@ class _MicroStep:
             at_cut, heads = split.at_cut_and_heads()
             shared = [split.pulled_back(row, plan.shared_variables) for row in at_cut]
             overflowed.append(finite.overflowed([at_cut, heads, shared]))
-            in_shared = _added(in_shared, each(split.measured.counts, shared))
-            in_heads = _added(in_heads, each(split.measured.counts, heads))
+            in_shared = _added(in_shared, groups.scaled(shared, split.measured.counts))
+            in_heads = _added(in_heads, groups.scaled(heads, split.measured.counts))
             self._take_added(split, examples)
             measured.append(split.measured)
             forwards.append(split.forward)
             self.after = [in_shared, in_heads, self.extra]
         whole = _whole(plan, measured).without(_any(overflowed), finite.skips_whole_steps(self.model.optimizer))
-        present, portion = whole.present, tf.math.divide_no_nan(1.0, whole.counts)
-        in_shared = finite.only(present, each(portion, in_shared))
-        in_heads = finite.only(present, each(portion, in_heads))
+        portion = whole.of_present(tf.math.divide_no_nan(1.0, whole.counts))
+        in_shared = groups.scaled(in_shared, portion)
         factors, pairs, penalty = loss_factors(plan, whole, self.scale)
         weights, shared = from_parameters(plan, whole, in_shared, self.scale)
         if weights is None:
             weights = tf.ones_like(whole.losses) if factors is None else factors
         in_training = weights if plan.head_gradients == "weighted" else factors
-        if in_training is not None:
-            in_heads = each(in_training, in_heads)
+        in_heads = groups.scaled(in_heads, portion if in_training is None else in_training * portion)
         return self._result(whole, forwards, weights, penalty, pairs, shared, in_heads)
 
     def in_two(self) -> tuple:
@@ -145,14 +135,15 @@ class _MicroStep:
         overflowed = []
         for batch, examples in self.parts():
             split = SplitPass(self.model, plan, *batch)
-            rows = split.at_cut_and_heads()
-            overflowed.append(finite.overflowed(list(rows)) & whole.present)
-            at_cut, heads = (finite.only(whole.present & ~overflowed[-1], part) for part in rows)
-            portion = tf.math.divide_no_nan(split.measured.counts, whole.counts)
+            at_cut, heads = split.at_cut_and_heads()
+            overflowed.append(finite.overflowed([at_cut, heads]) & whole.present)
+            portion = whole.of_present(tf.math.divide_no_nan(split.measured.counts, whole.counts))
+            portion = tf.where(overflowed[-1], 0.0, portion)
             if plan.shared_variables:
                 row = split.pulled_back(weighted(weights * portion, at_cut), plan.shared_variables)
                 shared = row if shared is None else [plus(a, b) for a, b in zip(shared, row, strict=True)]
-            in_heads = _added(in_heads, each(portion if in_training is None else in_training * portion, heads))
+            in_part = groups.scaled(heads, portion if in_training is None else in_training * portion)
+            in_heads = _added(in_heads, in_part)
             self._take_added(split, examples)
             forwards.append(split.forward)
             self.after = [shared, in_heads, self.extra]
@@ -175,13 +166,13 @@ class _MicroStep:
                 split = SplitPass(self.model, plan, *batch, losses_only=True)
                 measured.append(split.measured)
                 at_cut, _ = split.at_cut_and_heads()
+                counts = split.measured.of_present(split.measured.counts)
                 if plan.scope == "features":
                     at_cut = [[None if g is None else tf.cast(g, tf.float32) for g in row] for row in at_cut]
-                    at_cut = finite.only(split.measured.present, each(split.measured.counts, at_cut))
-                    matrix += gram.gramian(gram.blocks(at_cut), len(plan.names))
+                    matrix += gram.gramian(gram.blocks(groups.scaled(at_cut, counts)), len(plan.names))
                 else:
                     at_last = [split.pulled_back(row, plan.last_shared_variables) for row in at_cut]
-                    rows = _added(rows, finite.only(split.measured.present, each(split.measured.counts, at_last)))
+                    rows = _added(rows, groups.scaled(at_last, counts))
                 self.after = [matrix, rows]
         whole = _whole(plan, measured)
         if not reads_gradients:

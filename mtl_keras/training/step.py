@@ -5,7 +5,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-from mtl_keras.gradients import replicas
+from mtl_keras.gradients import groups, replicas
 from mtl_keras.training import finite
 from mtl_keras.training.added import added_losses
 from mtl_keras.training.clipping import clipped
@@ -82,12 +82,13 @@ def _track(
     sat_out = tf.cast([failed & ~measured.overflowed, failed & measured.overflowed], tf.float32) / replicas.count()
     plan.tracker.update_state(sums, counts, weights, added, examples, sat_out)
 
-    failed_of = dict(zip(plan.names, tf.unstack(failed, num=len(plan.names)), strict=True))
-
-    def kept(tensors: dict[str, Any]) -> dict[str, Any]:
-        return {n: tf.where(failed_of[n], tf.zeros([], tensors[n].dtype), tensors[n]) for n in plan.names}
-
-    plan.update_metrics(*(kept(tensors) for tensors in (found.labels, outputs, found.masks, found.weights)))
+    parts = (found.labels, outputs, found.masks, found.weights)
+    # only floats can be other than finite, and masks are floats
+    rows = [[part[name] if part[name].dtype.is_floating else None for part in parts] for name in plan.names]
+    kept = dict(zip(plan.names, groups.scaled(rows, there), strict=True))
+    plan.update_metrics(
+        *({n: part[n] if kept[n][i] is None else kept[n][i] for n in kept} for i, part in enumerate(parts))
+    )
 
 
 def _undivided_step(

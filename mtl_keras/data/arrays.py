@@ -52,7 +52,12 @@ def from_arrays(
         (('0', '1'), {'sex': 8})
     """
     inputs = {name: np.asarray(values) for name, values in (x if isinstance(x, Mapping) else {input_name: x}).items()}
-    labels = {task: _as_array(values) for task, values in y.items()}
+    if not isinstance(y, Mapping) or not y:
+        raise ValueError(message("labels by task", "pass {task: labels}", y=type(y).__name__))
+    labels = {task: _as_array(task, values) for task, values in y.items()}
+    for task in (*(kinds or {}), *(names or {})):
+        if task not in labels:
+            raise ValueError(message(f"kinds and names of tasks among {list(labels)}", "correct the name", task=task))
     columns = {name: np.asarray(values) for name, values in (columns or {}).items()}
     count = _checked_length({**inputs, **labels, **columns})
     for name, values in inputs.items():
@@ -153,6 +158,9 @@ def encode(
     numbers = _numbers(task, values)
     if kind == "multilabel":
         table = numbers.reshape(len(numbers), -1)
+        if names is not None and len(names) != table.shape[1]:
+            expected = f"a name for each of the {table.shape[1]} attributes of task {task!r}"
+            raise ValueError(message(expected, "correct the names", **(where or {}), names=list(names)))
         _refuse(task, table, ~np.isin(table, (0, 1)) & ~np.isnan(table), "0 or 1, or NaN where missing")
         return MultiLabelKind(tuple(names or map(str, range(table.shape[1])))), table, 0
     _refuse(task, numbers, np.isinf(numbers), "finite numbers, or NaN where missing")
@@ -202,8 +210,12 @@ def _refuse(task: str, values: np.ndarray, wrong: np.ndarray, expected: str) -> 
         )
 
 
-def _as_array(values: Any) -> np.ndarray:
-    array = np.asarray(values)
+def _as_array(task: str, values: Any) -> np.ndarray:
+    try:
+        array = np.asarray(values)
+    except ValueError as error:
+        expected = f"as many labels of task {task!r} for every example"
+        raise ValueError(message(expected, "give 0s and 1s for attributes", error=str(error)[:80])) from error
     if array.dtype.kind in "USO":
         return np.array(values, object)
     return array

@@ -55,7 +55,7 @@ class Column:
             value = getattr(self, name)
             if value is not None:
                 parts = value if isinstance(value, (list, tuple)) else (value,)
-                object.__setattr__(self, name, tuple(str(part) for part in parts))
+                object.__setattr__(self, name, tuple(str(part).strip() for part in parts))
         if self.names is not None and (not self.names or len(set(self.names)) < len(self.names)):
             raise ValueError(message("names that differ from each other", "correct them", names=self.names))
         if self.names is not None and self.kind == "number":

@@ -24,7 +24,7 @@ from mtl_keras.data.problems import Problem, Problems, check_skip_bad, shortened
 from mtl_keras.data.room import free_memory
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import NAMES, Splits, split_names
-from mtl_keras.data.table import Table
+from mtl_keras.data.table import Table, TableColumn
 from mtl_keras.errors import message
 from mtl_keras.images import ImageFormat, ImageHeader
 
@@ -212,7 +212,7 @@ def _split_ids(splits: Splits, table: Table, labels: Mapping[str, LabelColumn]) 
     if splits.column is not None:
         column = table.column(splits.column)
         return split_names(column.texts)[column.codes]
-    groups = None if splits.group is None else table.column(splits.group).codes
+    groups = None if splits.group is None else _alike(table.column(splits.group))
     strata = None
     if splits.stratify is not None:
         strata = labels[splits.stratify].strata if splits.stratify in labels else None
@@ -221,6 +221,12 @@ def _split_ids(splits: Splits, table: Table, labels: Mapping[str, LabelColumn]) 
                 message("a task of kind 'class' or 'ordinal' to stratify by", "choose another", task=splits.stratify)
             )
     return splits.assign(len(table), groups, strata)
+
+
+def _alike(column: TableColumn) -> np.ndarray:
+    """The same number for all rows with the same text, spaces around it aside; int [N]."""
+    known: dict[str, int] = {}
+    return np.array([known.setdefault(text.strip(), len(known)) for text in column.texts])[column.codes]
 
 
 def _about(table: Table, problems: Problems, root: str) -> dict[str, Any]:

@@ -126,6 +126,9 @@ class TagColumn(LabelColumn):
         else:
             used = np.unique(self.codes[training & (self.codes >= 0)])
             names = _in_order(list(frozenset().union(*(self.sets[code] for code in used))))
+            if not names:
+                expected, do = "at least one label in the training split", "leave the task out, or add examples"
+                raise ValueError(message(expected, do, **self.place, labels=names))
         ids = {name: index for index, name in enumerate(names)}
         table = np.zeros((len(self.sets) + 1, len(names)), np.float32)
         for code, tags in enumerate(self.sets):

@@ -52,7 +52,7 @@ def read_labels(task: str, stated: Column, table: Table, problems: Problems) -> 
         _refuse_unnamed(sets, column, stated, table, problems)
         codes = np.array([-1 if tags is None else code for code, tags in enumerate(sets)], np.int32)[column.codes]
         return TagColumn(place, [tags or frozenset() for tags in sets], codes, stated.names)
-    plain = _whole_numbers_alike(texts)
+    plain = _whole_numbers_alike(texts, stated.names or ())
     _refuse_unnamed([None if text is None else frozenset((text,)) for text in plain], column, stated, table, problems)
     different = list(dict.fromkeys(text for text in plain if text is not None))
     if kind == "ordinal" and stated.names is None and any(as_number(text) is None for text in different):
@@ -145,9 +145,9 @@ def _cells(
         yield Problem(int(table.rows[index]), column.name, shortened(column.text(int(index))), expected, do)
 
 
-def _whole_numbers_alike(texts: Sequence[str | None]) -> list[str | None]:
-    """Where all labels are whole numbers, "1.0" and "01" become "1": spreadsheets write both."""
+def _whole_numbers_alike(texts: Sequence[str | None], names: Sequence[str]) -> list[str | None]:
+    """Where all labels are whole numbers, "1.0" and "01" become "1", unless so named: spreadsheets write both."""
     numbers = {text: as_number(text) for text in texts if text is not None}
     if any(number is None or not number.is_integer() for number in numbers.values()):
         return list(texts)
-    return [None if text is None else str(int(numbers[text] or 0)) for text in texts]
+    return [text if text is None or text in names else str(int(numbers[text] or 0)) for text in texts]

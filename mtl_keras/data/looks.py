@@ -33,7 +33,10 @@ class Look:
 def is_missing(text: str, missing: Sequence[str] = ()) -> bool:
     """Whether a cell holds no label: nothing, NaN, or one of the values that are stated to mean that."""
     plain = text.strip()
-    return not plain or plain.lower() == "nan" or plain in missing
+    if not plain or plain.lower() == "nan" or plain in missing:
+        return True
+    number = as_number(plain) if missing else None  # spreadsheets write -1 as -1.0 too
+    return number is not None and number in map(as_number, missing)
 
 
 def as_number(text: str) -> float | None:

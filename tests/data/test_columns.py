@@ -64,6 +64,8 @@ def test_whole_numbers_are_classes_in_the_order_of_numbers():
     kind, labels, _, _ = fitted(["10", "9.0", "09", "", "2"])
     assert kind.names == ("2", "9", "10")
     assert labels.tolist() == [2, 1, 1, -1, 0]
+    kind, labels, _, problems = fitted(["01", "2.0", "2"], names=("01", "2"))
+    assert (kind.names, labels.tolist(), len(problems)) == (("01", "2"), [0, 1, 1], 0)
 
 
 def test_stated_names_fix_ids_and_refuse_others():
@@ -131,6 +133,8 @@ def test_stated_values_are_missing():
     assert len(problems) == 0
     _, labels, _, problems = fitted(["3.5", "?", "4"], missing="?")
     np.testing.assert_array_equal(labels, [3.5, np.nan, 4.0])
+    kind, labels, _, _ = fitted(["0", "-1.0", "1", "-1"], missing=(-1, " n/a "))
+    assert (kind.names, labels.tolist()) == (("0", "1"), [0, -1, 1, -1])
 
 
 def test_columns_that_are_no_labels_are_refused_by_name():
@@ -156,6 +160,8 @@ def test_columns_that_are_no_labels_are_refused_by_name():
         "Expected at least two different labels in the training split. "
         "Received: file='shop.csv', column='task', labels=['red']. Do leave the task out, or add examples.",
     )
+    expected = "Expected at least one label in the training split. Received: file='shop.csv', column='task', labels=[]."
+    refused(["|", "||", ""], expected, kind="multilabel")
 
 
 def test_a_label_as_long_as_a_book_is_a_problem():

@@ -270,6 +270,14 @@ def test_errors_name_what_is_wrong():
     refused("a column among", splits=mtl.data.Splits(group="person"))
     refused("a label of task 'a' to train on", y={"a": np.full(10, NAN)})
     refused(r"labels \[N\] or \[N, A\] for task 'a'. Received: shape=\(10, 2, 2\)", y={"a": np.zeros((10, 2, 2))})
+    refused(r"labels by task\. Received: y='list'", y=[1])
+    refused("kinds and names of tasks among", names={"b": ("x", "y")})
+    refused("as many labels of task 'a' for every example", y={"a": [[1]] * 9 + [[1, 2]]})
+    refused(
+        "a name for each of the 3 attributes of task 'a'. Received: names=",
+        y={"a": np.ones((10, 3))},
+        names={"a": ("x", "y")},
+    )
     refused("inputs and tasks of different names", input_name="a")
     part = {"part": ["train"] * 8 + ["val"] * 2}
     refused(

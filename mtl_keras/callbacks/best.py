@@ -1,6 +1,5 @@
 """Early stopping and the best model, on one task or on all of them."""
 
-import os
 from collections.abc import Callable
 from os import PathLike, fspath
 from pathlib import Path
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 
 from mtl_keras import distribute
+from mtl_keras.callbacks.checkpoints import settle
 from mtl_keras.callbacks.monitor import OVERALL, Monitor
 from mtl_keras.callbacks.one_name import variables_of_one_name
 from mtl_keras.errors import message
@@ -134,7 +134,7 @@ class BestModel(keras.callbacks.ModelCheckpoint, _Watching):
             with variables_of_one_name():
                 super().on_epoch_end(epoch, _without_nan(logs, self.monitor, self.mode))
             if self.best != before:
-                os.replace(self.filepath, self.path)
+                settle(Path(self.filepath), Path(self.path))
         finally:
             Path(self.filepath).unlink(missing_ok=True)
 

@@ -5,7 +5,8 @@ import os
 import re
 import socket
 import zipfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -109,15 +110,25 @@ class CheckpointFolder:
         Raises:
             OSError: It cannot be written, for one because the disk is full; those that were there stay.
         """
-        path = self.path / f"checkpoint-{epoch:06d}-{step:09d}.npz"
-        unfinished = self.path / f"{_UNFINISHED}{path.name}"
+        name = f"checkpoint-{epoch:06d}-{step:09d}.npz"
+        with self._replacing(name) as unfinished, open(unfinished, "wb") as file:
+            _write(file, state, arrays)
+        for old in self.files()[self.keep :]:
+            old.unlink()
+        return self.path / name
+
+    def write_text(self, name: str, text: str) -> None:
+        """Replace a small file beside the checkpoints by another one; errors as of `write`."""
+        with self._replacing(name) as unfinished:
+            unfinished.write_text(text, encoding="utf-8")
+
+    @contextmanager
+    def _replacing(self, name: str) -> Iterator[Path]:
+        """A path to write to, which takes this name in the folder when it is whole."""
+        unfinished = self.path / f"{_UNFINISHED}{name}"
         try:
-            with open(unfinished, "wb") as file:
-                _write(file, state, arrays)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(unfinished, path)
-            self._sync()
+            yield unfinished
+            settle(unfinished, self.path / name)
         except OSError as error:
             unfinished.unlink(missing_ok=True)
             last = self.files()
@@ -127,24 +138,19 @@ class CheckpointFolder:
                 error=error.strerror or str(error),
             )
             raise OSError(error.errno, text) from error
-        for old in self.files()[self.keep :]:
-            old.unlink()
-        return path
 
-    def write_text(self, name: str, text: str) -> None:
-        """Replace a small file beside the checkpoints by another one."""
-        unfinished = self.path / f"{_UNFINISHED}{name}"
-        unfinished.write_text(text, encoding="utf-8")
-        os.replace(unfinished, self.path / name)
 
-    def _sync(self) -> None:
-        """Bring the new name to the disk too, where the system can."""
-        if os.name == "posix":
-            folder = os.open(self.path, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+def settle(unfinished: Path, path: Path) -> None:
+    """Bring a file to the disk, then give it its name: after a power cut `path` is the old file or the new one."""
+    with open(unfinished, "rb+") as file:
+        os.fsync(file.fileno())
+    os.replace(unfinished, path)
+    if os.name == "posix":  # elsewhere folders cannot be opened
+        folder = os.open(path.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
 
 
 def _write(file: Any, state: dict[str, Any], arrays: Iterable[tuple[str, np.ndarray]]) -> None:

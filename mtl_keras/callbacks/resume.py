@@ -14,15 +14,15 @@ import keras
 import tensorflow as tf
 
 from mtl_keras import distribute
-from mtl_keras.callbacks import run_state
+from mtl_keras.callbacks import run_data, run_state
 from mtl_keras.callbacks.checkpoints import Checkpoint, CheckpointFolder
-from mtl_keras.callbacks.plain import Arrays
+from mtl_keras.callbacks.plain import Arrays, packed
 from mtl_keras.errors import message
 from mtl_keras.training.continuing import Continuation, FitCall
 
 # sysexits.h's EX_TEMPFAIL: try again later
 SAVED = 75
-_FORMAT = 1
+_FORMAT = 2
 _SHOWN = 10  # differences in one message
 
 
@@ -90,21 +90,21 @@ class Resume(Continuation):
             self._folder.lock()
         self._call = call
         self._variables = run_state.Variables(model)
-        self._settings = {**run_state.settings(model), **_data_settings(call)}
+        self._settings = {**run_state.settings(model), **run_data.settings(call)}
         self._loaded, notes = self._folder.latest()
         for note in notes:
             _note(note)
         self._check_workers(model)
         self._terminated = False
         self._validations = 0
-        data = {"x": _in_passes(call.x), "validation_data": _in_passes(call.validation_data)}
+        data = {"x": run_data.in_passes(call.x), "validation_data": run_data.in_passes(call.validation_data)}
         if self._loaded is None:
             return data
         self._check(self._loaded)
         epochs, step, state = self._loaded.epoch, self._loaded.step, self._loaded.state
         self._validations = state["validations"]
-        _begin_again(call.x, epochs)
-        _begin_again(call.validation_data, self._validations)
+        run_data.begin_again(call.x, epochs, two_at_once=model.weighting.validation_batches)
+        run_data.begin_again(call.validation_data, self._validations)
         where = f"after {epochs} epochs" + (f" and {step} steps" if step else "")
         if state["stopped"]:
             _note(f"{self._folder.path}: the run was stopped by a callback {where}")
@@ -172,12 +172,15 @@ class Resume(Continuation):
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         self._epoch, self._executions = epoch, 0
         found = self._loaded
-        if found is None:
-            return
-        if found.step:
+        if found is not None and found.step:
             # what the callbacks did at this epoch's beginning they did before the checkpoint too
             self._restore(found)
-        self._pass_over(_batches_before(self._call, found.epoch, self.model.steps_per_execution), found.step)
+            # Keras draws the order of a PyDataset's batches when their first one is read
+            run_state.restore_random_state(found.state["random at begin"], found.arrays)
+        self._random_at_begin = run_state.random_numbers()
+        if found is None:
+            return
+        self._pass_over(run_data.batches_before(self._call, found.epoch, self.model.steps_per_execution), found.step)
         if not found.step:
             self._loaded = None
 
@@ -250,7 +253,8 @@ class Resume(Continuation):
             "variables": self._variables.description(),
             "settings": self._settings,
             "callbacks": self._callbacks.state(arrays),
-            "random": run_state.random_state(arrays),
+            "random": packed(run_state.random_numbers(), arrays, "c"),
+            "random at begin": packed(self._random_at_begin, arrays, "c"),
             "validations": self._validations,
             "logs": self._logs,
             "stopped": bool(self.model.stop_training) and executions == 0,
@@ -298,68 +302,3 @@ def _exit(folder: Path) -> None:
 
 def _note(text: str) -> None:
     print(f"Resume: {text}", file=sys.stderr, flush=True)
-
-
-def _data_settings(call: FitCall) -> dict[str, Any]:
-    """What of the data can be told before reading them.
-
-    Raises:
-        ValueError: They cannot be read again, or not from a place within.
-    """
-    if isinstance(call.x, tf.data.Dataset):
-        length = int(call.x.cardinality())
-        if call.steps_per_epoch and not _repeats(call.x):
-            raise ValueError(
-                message(
-                    "a dataset that repeats without end where steps_per_epoch is given",
-                    "add .repeat(), or leave steps_per_epoch out",
-                    batches=length if length >= 0 else "unknown",
-                )
-            )
-        return {"data.batches": length, "data.steps_per_epoch": call.steps_per_epoch}
-    if hasattr(call.x, "__next__"):
-        raise ValueError(
-            message(
-                "data that can be read again from the beginning",
-                "pass a tf.data.Dataset, arrays or a keras.utils.PyDataset",
-                x=type(call.x).__name__,
-            )
-        )
-    shapes = [list(getattr(part, "shape", [])) for part in keras.tree.flatten(call.x)]
-    return {
-        "data.inputs": str(shapes),
-        "data.batch_size": call.batch_size,
-        "data.steps_per_epoch": call.steps_per_epoch,
-    }
-
-
-def _repeats(data: Any) -> bool:
-    return isinstance(data, tf.data.Dataset) and int(data.cardinality()) == tf.data.INFINITE_CARDINALITY
-
-
-def _in_passes(data: Any) -> Any:
-    """A dataset whose passes begin when their first batch is read, not when Keras makes an iterator.
-
-    Keras makes more iterators than it reads, and each draws the seeds of the dataset's shuffles.
-    """
-    if not isinstance(data, tf.data.Dataset) or _repeats(data):
-        return data
-    passes = tf.data.Dataset.range(1).flat_map(lambda _: data)
-    length = int(data.cardinality())
-    if length >= 0:
-        passes = passes.apply(tf.data.experimental.assert_cardinality(length))
-    return passes.with_options(data.options())
-
-
-def _begin_again(data: Any, passes: int) -> None:
-    """Bring the shuffles in a dataset to where they are after so many passes, by drawing their seeds."""
-    if isinstance(data, tf.data.Dataset) and not _repeats(data):
-        for _ in range(passes):
-            iter(data)
-
-
-def _batches_before(call: FitCall, epochs: int, steps_per_execution: int) -> int:
-    """How many batches earlier epochs took from a dataset that is read once, without end."""
-    if not _repeats(call.x) or not call.steps_per_epoch:
-        return 0
-    return epochs * -(-call.steps_per_epoch // steps_per_execution) * steps_per_execution

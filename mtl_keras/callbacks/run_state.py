@@ -145,13 +145,13 @@ def _set(callback: keras.callbacks.Callback, key: str, value: Any) -> None:
         setattr(callback, key, value)
 
 
-def random_state(arrays: Arrays) -> Any:
-    """The states of Python's and numpy's global random numbers, as JSON."""
-    return packed({"python": random.getstate(), "numpy": np.random.get_state()}, arrays, "c")  # noqa: NPY002
+def random_numbers() -> dict[str, Any]:
+    """The states of Python's and numpy's global random numbers."""
+    return {"python": random.getstate(), "numpy": np.random.get_state()}  # noqa: NPY002
 
 
 def restore_random_state(state: Any, arrays: Arrays) -> None:
-    """Take over what `random_state` gave."""
+    """Take over what `random_numbers` gave, packed."""
     found = unpacked(state, arrays)
     random.setstate(found["python"])
     np.random.set_state(found["numpy"])  # noqa: NPY002

@@ -139,6 +139,7 @@ class RunningModel(SteppingModel):
     ) -> Any:
         """As in Keras, with labels and sample weights by task name, checked as `fit` checks arrays."""
         _refuse_class_weight(class_weight)
+        self._check_trainable()
         x, y, sample_weight = self._checked(x, y, sample_weight, training=True)
         with readable():
             return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)

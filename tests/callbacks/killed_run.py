@@ -90,6 +90,7 @@ def train(folder, replicas, due=None):
     best = keras.models.load_model(folder / "best.keras")
     result = {"history": history.history, "epochs": history.epoch, "model": digest(model), "best": digest(best)}
     result["table"] = (folder / "resume" / "history.csv").read_text()
+    result["rate"] = float(keras.ops.convert_to_numpy(model.optimizer.parts["b"].learning_rate))
     (folder / "result.json").write_text(json.dumps({**result, "events": killer.events}))
 
 
@@ -140,7 +141,8 @@ def main(folder, replicas, kills, seed):
     found.pop("events")
     differing = [key for key in wanted if wanted[key] != found[key]]
     left = sorted(path.name for path in (killed / "resume").iterdir())
-    print(json.dumps({"replicas": replicas, "dues": dues, "kills": happened, "differing": differing, "left": left}))
+    summary = {"replicas": replicas, "dues": dues, "kills": happened, "differing": differing, "left": left}
+    print(json.dumps({**summary, "rate": found["rate"]}))
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
 """Checkpoints hold every type, are whole or skipped, and only the last ones stay."""
 
+import errno
 import json
+import os
 
 import numpy as np
 import pytest
@@ -35,6 +37,23 @@ def test_only_the_last_ones_are_kept(tmp_path):
     for epoch in range(5):
         folder.write(epoch, 0, {}, [])
     assert [path.name for path in folder.files()] == [f"checkpoint-{n:06d}-{0:09d}.npz" for n in (4, 3, 2)]
+
+
+def test_a_full_disk_spares_what_is_there(tmp_path, monkeypatch):
+    folder = CheckpointFolder(tmp_path, keep=2)
+    folder.write(1, 0, {}, [])
+    folder.write_text("history.csv", "epoch\n0\n")
+    files = {path: path.read_bytes() for path in tmp_path.iterdir()}
+
+    def full(*_args):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(os, "fsync", full)
+    for write in (lambda: folder.write(2, 0, {}, []), lambda: folder.write_text("history.csv", "epoch\n0\n1\n")):
+        with pytest.raises(OSError, match="Expected room for a checkpoint .* goes on from checkpoint-000001") as error:
+            write()
+        assert error.value.errno == errno.ENOSPC
+        assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files
 
 
 def test_checkpoints_keep_every_type(tmp_path):

@@ -12,6 +12,7 @@ import time
 from pathlib import Path
 
 import keras
+import numpy as np
 import pytest
 import tensorflow as tf
 import tiny
@@ -128,6 +129,7 @@ def test_killed_processes_end_as_one_that_is_not(tmp_path):
     for result in results:
         assert result["kills"] == 2
         assert result["differing"] == []
+        assert result["rate"] == pytest.approx(0.02 * 0.5**3)  # of a plateau in every epoch after the first
         assert result["left"] == [
             "checkpoint-000003-000000004.npz", "checkpoint-000004-000000000.npz", "history.csv", "lock", "lock.holder",
         ]  # fmt: skip
@@ -318,6 +320,61 @@ def test_arrays_go_on_too(tmp_path):
     assert_alike(run(tmp_path / "interrupted", None, data, epochs=2), run(tmp_path / "whole", None, data, epochs=2))
 
 
+class Shuffling(keras.utils.PyDataset):
+    """Draws another order at the end of every epoch; Keras shuffles the batches once more."""
+
+    def __init__(self, x, y):
+        super().__init__()
+        self.x, self.y = x, y
+        self.rng = np.random.default_rng(0)
+        self.on_epoch_end()
+
+    def on_epoch_end(self):
+        self.order = self.rng.permutation(len(self.x)).reshape(-1, 4)
+
+    def __len__(self):
+        return len(self.order)
+
+    def __getitem__(self, index):
+        rows = self.order[index]
+        return self.x[rows], {task: labels[rows] for task, labels in self.y.items()}
+
+
+def two_at_once(x, y):
+    """Training examples, and beside them fewer others, which begin again within an epoch in a new order."""
+    train, other = (
+        tf.data.Dataset.from_tensor_slices((x[:n], {task: labels[:n] for task, labels in y.items()}))
+        .shuffle(16, seed=n)
+        .batch(4)
+        for n in (16, 12)
+    )
+    return {"x": train, "weighting_data": other}
+
+
+@pytest.mark.parametrize(
+    ("weighting", "data"), [("equal", lambda x, y: {"x": Shuffling(x, y)}), ("auto_lambda", two_at_once)]
+)
+def test_orders_that_only_reading_tells_go_on_too(tmp_path, weighting, data):
+    x = np.random.default_rng(0).normal(size=(16, 3)).astype("float32")
+
+    def small(folder, interrupt=None):
+        keras.utils.set_random_seed(4)
+        inputs = keras.Input((3,))
+        features = keras.layers.Dense(2, name="features")(inputs)
+        model = mtl.MultiTaskModel(inputs, {task: keras.layers.Dense(1, name=task)(features) for task in ("a", "b")})
+        model.compile("adam", loss={"a": "mse", "b": "mse"}, weighting=weighting)
+        listed = [mtl.callbacks.Resume(folder, every=1), *([interrupt] if interrupt else [])]
+        try:
+            given = data(x, {"a": x[:, 0], "b": x[:, 1]})
+            return model, model.fit(**given, epochs=3, callbacks=listed, verbose=0)
+        except PulledPlugError:
+            return None
+
+    for step in (7, 4):  # in the second epoch and in the third
+        assert small(tmp_path / "interrupted", Interrupt(step)) is None
+    assert_alike(small(tmp_path / "interrupted"), small(tmp_path / "whole"))
+
+
 def test_passes_begin_when_they_are_read():
     """Guards what going on leans on: a shuffle draws its seeds when a pass begins, read or not."""
     data = tf.data.Dataset.range(8).shuffle(8, seed=1)
@@ -343,7 +400,12 @@ def test_data_that_cannot_be_read_again_are_refused(tmp_path):
     tiny.refused(
         lambda: run(tmp_path, steps_per_epoch=3),
         "Expected a dataset that repeats without end where steps_per_epoch is given. Received: batches=5. "
-        "Do add .repeat(), or leave steps_per_epoch out.",
+        "Do pass a tf.data.Dataset with .repeat(), or leave steps_per_epoch out.",
+    )
+    tiny.refused(
+        lambda: run(tmp_path, data={"x": x, "y": y}, steps_per_epoch=3),
+        "Expected a dataset that repeats without end where steps_per_epoch is given. Received: x='ndarray'. "
+        "Do pass a tf.data.Dataset with .repeat(), or leave steps_per_epoch out.",
     )
     tiny.refused(
         lambda: run(tmp_path, initial_epoch=1),

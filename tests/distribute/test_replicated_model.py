@@ -38,7 +38,9 @@ def data(n, batch_size, seed=0):
     y["b"][n // 2 :] = np.nan
     weights = {"b": np.linspace(0.0, 2.0, n, dtype="float32")}
     # before and after "image" in the order of keys: Keras takes inputs by position
-    beside = {"aside": -x, "image": x, "name": np.array([f"file{i}" for i in range(n)])}
+    words = tf.ragged.constant([["word"] * (i % 3) for i in range(n)])
+    flags = tf.sparse.from_dense(np.eye(n, dtype="float32"))
+    beside = {"aside": -x, "flags": flags, "image": x, "name": np.array([f"{i}.png" for i in range(n)]), "words": words}
     return tiny.dataset(beside, y, batch_size, weights)
 
 

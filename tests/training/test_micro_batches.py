@@ -53,6 +53,19 @@ def test_parts_give_what_the_whole_gives(method):
         np.testing.assert_allclose(logs[key], values, rtol=1e-5, atol=1e-6, err_msg=key)
 
 
+def test_an_optimizer_that_accumulates_on_one_device_gives_what_the_whole_gives():
+    """Keras' way, which takes the mean over batches: the same where every batch has all labels."""
+    x, y = tiny.arrays(32)
+    made = []
+    for batch_size, steps in ((16, None), (8, 2)):
+        model = tiny.model()
+        model.compile(keras.optimizers.SGD(0.02, momentum=0.9, gradient_accumulation_steps=steps), loss=tiny.LOSSES)
+        model.fit(tiny.dataset(x, y, batch_size), epochs=2, verbose=0)
+        made.append(model)
+        assert int(model.optimizer.iterations.numpy()) == 4
+    assert tiny.difference(*made) < 1e-6
+
+
 def test_parts_of_replicas_give_what_one_device_gives():
     settings = {"weighting": "test_unit_norm", "scope": "features"}
     whole, expected = trained(1, **settings)

@@ -7,6 +7,7 @@ from typing import Any, TextIO
 import keras
 
 from mtl_keras import distribute
+from mtl_keras.callbacks.now_known import now_known
 
 
 class Progress(keras.callbacks.Callback):
@@ -45,9 +46,7 @@ class Progress(keras.callbacks.Callback):
         self.shown = now
         steps = self.params.get("steps")
         text = f"step {self.steps_done}/{steps or '?'}{self._time_left(now, steps)}"
-        # metrics are summed over workers where they are read, so all would have to read them at the same time
-        now_known = self.model.get_metrics_result() if distribute.number_of_workers() == 1 else logs
-        self._line(f"{text}: {self._summary(now_known)}")
+        self._line(f"{text}: {self._summary(now_known(self.model, logs))}")
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
         text = f"{self.steps_done} steps in {_clock(time.monotonic() - self.began)}: {self._summary(logs)}"

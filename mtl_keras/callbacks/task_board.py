@@ -13,6 +13,7 @@ import tensorflow as tf
 
 from mtl_keras import distribute
 from mtl_keras.callbacks.cosine_image import CosineImage
+from mtl_keras.callbacks.now_known import now_known
 from mtl_keras.callbacks.watch_gradients import WatchGradients
 from mtl_keras.errors import message
 from mtl_keras.training.slots import parts_of
@@ -69,7 +70,7 @@ class TaskBoard(WatchGradients):
         before = self._steps
         super().on_train_batch_end(batch, logs)
         if self.every and self._steps // self.every > before // self.every:
-            self._write_batch(dict(logs or {}))
+            self._write_batch(now_known(self.model, logs))
         if self.gradients and self.model.plan.watch.due:
             self._write_batch(self.model.plan.watch.tracker.last())
 

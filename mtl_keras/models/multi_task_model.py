@@ -6,7 +6,7 @@ from typing import Any
 import keras
 
 from mtl_keras import weightings
-from mtl_keras.distribute.refusals import check_compile
+from mtl_keras.distribute.refusals import check_compile, check_scope
 from mtl_keras.errors import message
 from mtl_keras.gradients import replicas
 from mtl_keras.graph import Graph
@@ -19,6 +19,7 @@ from mtl_keras.registry import PACKAGE
 from mtl_keras.tasks import Task, checked_names
 from mtl_keras.training.clipping import check_clipping
 from mtl_keras.training.compile_state import make_plan, plan_tasks
+from mtl_keras.training.slots import parts_of
 
 
 @keras.saving.register_keras_serializable(package=PACKAGE)
@@ -166,8 +167,9 @@ class MultiTaskModel(Surgery, RunningModel):
         """
         method = weightings.get(weighting)
         given = {"loss": loss, "loss_weights": loss_weights, "metrics": metrics, "weighted_metrics": weighted_metrics}
+        check_scope(self)
         with self.distribute_strategy.scope():
-            check_compile(self, steps_per_execution, jit_compile, optimizer)
+            check_compile(self, steps_per_execution, jit_compile, parts_of(optimizer).values())
             check_clipping(optimizer)
             plans = plan_tasks(self.tasks, dict(self.output), loss, metrics, weighted_metrics, class_weight)
             check_sharing(self.graph, [plan.name for plan in plans])

@@ -142,15 +142,25 @@ class RunningModel(SteppingModel):
         self._check_trainable()
         x, y, sample_weight = self._checked(x, y, sample_weight, training=True)
         with readable():
-            return super().train_on_batch(x, y, sample_weight, return_dict=return_dict)
+            return self._of_all_replicas(
+                super().train_on_batch(x, y, sample_weight, return_dict=return_dict), return_dict
+            )
 
     def test_on_batch(self, x: Any, y: Any = None, sample_weight: Any = None, return_dict: bool = False) -> Any:
         """As in Keras, with labels and sample weights by task name, checked as `evaluate` checks arrays."""
         x, y, sample_weight = self._checked(x, y, sample_weight)
         with self._setup.evaluation(), readable():
-            found = super().test_on_batch(x, y, sample_weight, return_dict)
+            found = self._of_all_replicas(super().test_on_batch(x, y, sample_weight, return_dict), return_dict)
         not_finite.tell(*self.plan.not_finite.counts())
         return found
+
+    def _of_all_replicas(self, found: Any, return_dict: bool) -> Any:
+        """What one batch gave, where Keras takes the mean of what each replica knows of its share."""
+        if self.distribute_strategy.num_replicas_in_sync == 1:
+            return found
+        logs = self._logs(self._setup.evaluating)
+        logs = {key: float(keras.ops.convert_to_numpy(value)) for key, value in logs.items()}
+        return logs if return_dict else [logs[key] for key in sorted(logs)]
 
     def _check_trainable(self) -> None:
         """Keras trains layers on that are frozen after `compile`, or not, as it happens."""

@@ -50,7 +50,7 @@ def test_a_full_disk_spares_what_is_there(tmp_path, monkeypatch):
 
     monkeypatch.setattr(os, "fsync", full)
     for write in (lambda: folder.write(2, 0, {}, []), lambda: folder.write_text("history.csv", "epoch\n0\n1\n")):
-        with pytest.raises(OSError, match="Expected room for a checkpoint .* goes on from checkpoint-000001") as error:
+        with pytest.raises(OSError, match="Expected room for a checkpoint") as error:
             write()
         assert error.value.errno == errno.ENOSPC
         assert {path: path.read_bytes() for path in tmp_path.iterdir()} == files

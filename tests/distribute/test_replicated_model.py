@@ -7,6 +7,7 @@ import tensorflow as tf
 import tiny
 
 import mtl_keras as mtl
+from mtl_keras.callbacks.now_known import now_known
 from mtl_keras.distribute.replicated_model import BUILDS_FROM_DATA, SeenByKeras
 
 ONE = tf.distribute.get_strategy()
@@ -70,7 +71,7 @@ def test_two_replicas_equal_one_device():
         assert float(keras.ops.convert_to_numpy(one.optimizer.learning_rate)) == pytest.approx(0.01 * 0.5 * 0.5)
         seen += [second, one.evaluate(data(3, 2), return_dict=True, verbose=0)]
         assert int(keras.ops.convert_to_numpy(one.optimizer.iterations)) == 15
-        one.train_on_batch({"image": x}, y)
+        seen.append(one.train_on_batch({"image": x}, y, return_dict=True))
         made.append(one)
         logs.append(seen)
         predicted.append([one.predict({"image": x[:n]}, batch_size=4, verbose=0) for n in (1, 5)])
@@ -87,20 +88,34 @@ def test_two_replicas_equal_one_device():
             np.testing.assert_allclose(second[task], first[task], atol=1e-6)
 
 
+class InBetween(keras.callbacks.Callback):
+    """Keeps what `Progress` and `TaskBoard` show after each batch."""
+
+    def __init__(self):
+        super().__init__()
+        self.logs = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        self.logs.append([float(value) for value in now_known(self.model, logs).values()])
+
+
 def test_four_replicas_of_which_some_are_left_without_an_example():
     """Batches of 9 and of 3, evaluation of 1."""
     x, y = tiny.arrays(21)
+    single = x[:1], {task: v[:1] for task, v in y.items()}
     made = []
     for strategy in (ONE, FOUR):
         with strategy.scope():
             one = tiny.model()
-        one.compile(keras.optimizers.SGD(0.05), loss=tiny.LOSSES, metrics={"a": ["accuracy"]})
-        logs = one.fit(tiny.dataset(x, y, 9), epochs=2, verbose=0).history
-        made.append((one, logs, one.evaluate(x[:1], {task: v[:1] for task, v in y.items()}, verbose=0)))
+        one.compile(keras.optimizers.SGD(0.05), loss=tiny.LOSSES, metrics={"a": ["accuracy"], "b": ["mae"]})
+        seen = InBetween()
+        logs = one.fit(tiny.dataset(x, y, 9), epochs=2, verbose=0, callbacks=[seen]).history
+        made.append((one, logs, [one.evaluate(*single, verbose=0), *seen.logs]))
     (first, logs, evaluated), (second, other_logs, other_evaluated) = made
     assert tiny.difference(first, second) < 1e-6
     np.testing.assert_allclose(list(other_logs.values()), list(logs.values()), rtol=1e-5)
-    np.testing.assert_allclose(other_evaluated, evaluated, rtol=1e-5)
+    for one_device, four in zip(evaluated, other_evaluated, strict=True):
+        np.testing.assert_allclose(four, one_device, rtol=1e-5)
 
 
 def test_synchronized_normalization_and_gradient_methods_equal_one_device():
@@ -177,6 +192,7 @@ def refused(text, make=tiny.model, **kwargs):
 
 
 def test_what_several_replicas_cannot_do():
+    elsewhere = tiny.model()
     refused(
         "Expected no jit_compile on 2 replicas (XLA cannot reach the other devices' variables). "
         'Received: jit_compile=True. Do leave it at "auto".',
@@ -193,10 +209,25 @@ def test_what_several_replicas_cannot_do():
         optimizer=keras.optimizers.SGD(0.1, gradient_accumulation_steps=4),
     )
     refused(
+        "Expected no ema_overwrite_frequency on 2 replicas (weights would be set inside a condition). Received: "
+        "ema_overwrite_frequency=3. Do leave it out, and pass keras.callbacks.SwapEMAWeights to fit.",
+        optimizer=mtl.optimizers.per_task(
+            "sgd", {"a": keras.optimizers.SGD(0.1, use_ema=True, ema_overwrite_frequency=3)}
+        ),
+    )
+    refused(
         "Expected no clipping in one part of an optimizer on several replicas (part 'a'). Received: clipnorm=1.0. "
         "Do pass optimizers.per_task(..., global_clipnorm=...), which sees all parts and replicas.",
         optimizer=mtl.optimizers.per_task("sgd", {"a": keras.optimizers.SGD(0.1, clipnorm=1.0)}),
     )
+
+    with TWO.scope():
+        tiny.refused(
+            lambda: elsewhere.compile("sgd", loss=tiny.LOSSES),
+            "Expected a model that was made, or loaded, in the scope of this strategy. Received: "
+            "strategy='MirroredStrategy', made_elsewhere='conv/kernel'. "
+            "Do put what makes the model into the same `with strategy.scope():`.",
+        )
 
     def mixed_up():
         made = tiny.model(batch_norm=True)
@@ -211,13 +242,22 @@ def test_what_several_replicas_cannot_do():
     )
 
 
-@pytest.mark.parametrize("clip", [{"clipnorm": 0.05}, {"clipvalue": 0.01}], ids=str)
+@pytest.mark.parametrize("clip", [{"clipnorm": 0.05}, {"clipvalue": 0.002}, {"global_clipnorm": 0.05}], ids=str)
 def test_clipping_sees_the_whole_gradient(clip):
+    """That of an embedding too, which is sparse: row by row of each example, as in Keras."""
+    rng = np.random.default_rng(0)
+    words = rng.integers(0, 5, (7, 4)).astype("int32")
+    labels = {"a": rng.integers(0, 3, 7), "b": rng.normal(size=7).astype("float32")}
     made = []
     for strategy in (ONE, TWO):
+        keras.utils.set_random_seed(3)
         with strategy.scope():
-            one = tiny.model()
-        one.compile(keras.optimizers.SGD(0.1, **clip), loss=tiny.LOSSES)
-        one.fit(tiny.dataset(*tiny.arrays(16)), verbose=0)
+            x = keras.Input((4,), dtype="int32")
+            h = keras.layers.Flatten(name="flat")(keras.layers.Embedding(5, 2, name="words")(x))
+            h = keras.layers.Dense(3, name="dense")(h)
+            a = keras.layers.Dense(3, "softmax", name="a")(h)
+            one = mtl.MultiTaskModel(x, {"a": a, "b": keras.layers.Dense(1, name="b")(h)})
+        one.compile(keras.optimizers.SGD(0.5, **clip), loss=tiny.LOSSES)
+        one.fit(tiny.dataset(words, labels), epochs=2, verbose=0)
         made.append(one)
     assert tiny.difference(*made) < 1e-6

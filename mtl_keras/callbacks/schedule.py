@@ -1,6 +1,7 @@
 """Task weights that follow a plan."""
 
 from collections.abc import Callable, Mapping
+from numbers import Integral, Real
 from typing import Any
 
 import keras
@@ -78,8 +79,8 @@ class Schedule(keras.callbacks.Callback):
 
 
 def _is_epoch(epoch: Any) -> bool:
-    return isinstance(epoch, int) and not isinstance(epoch, bool) and epoch >= 0
+    return isinstance(epoch, Integral) and not isinstance(epoch, bool) and int(epoch) >= 0
 
 
 def _is_weight(weight: Any) -> bool:
-    return isinstance(weight, (int, float)) and 0 <= weight < float("inf")
+    return isinstance(weight, Real) and 0 <= float(weight) < float("inf")

@@ -159,8 +159,8 @@ class RunningModel(SteppingModel):
         if self.distribute_strategy.num_replicas_in_sync == 1:
             return found
         logs = self._logs(self._setup.evaluating)
-        logs = {key: float(keras.ops.convert_to_numpy(value)) for key, value in logs.items()}
-        return logs if return_dict else [logs[key] for key in sorted(logs)]
+        logs = {key: float(keras.ops.convert_to_numpy(logs[key])) for key in sorted(logs)}
+        return logs if return_dict else list(logs.values())
 
     def _check_trainable(self) -> None:
         """Keras trains layers on that are frozen after `compile`, or not, as it happens."""

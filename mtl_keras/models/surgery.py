@@ -100,7 +100,7 @@ class Surgery(keras.Model):
     def _layers_of(self, part: str) -> list[keras.layers.Layer]:
         parts = self.partition
         known = {TRUNK: parts.shared_layers, **parts.task_layers}
-        if part not in known or TRUNK in self.task_names:
+        if not isinstance(part, str) or part not in known or TRUNK in self.task_names:
             do = "correct the name" if TRUNK not in self.task_names else "rename the task 'trunk'"
             raise ValueError(message(f"{TRUNK!r} or a task among {self.task_names}", do, part=part))
         if part == TRUNK and not known[TRUNK]:

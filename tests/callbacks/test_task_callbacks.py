@@ -130,6 +130,7 @@ def test_plans_of_schedules():
     assert [Schedule({"a": steps}, smooth=True).at(e)["a"] for e in (0, 2, 3, 5)] == pytest.approx([0.5, 0.5, 1 / 3, 0])
     fading = keras.optimizers.schedules.ExponentialDecay(1.0, 1, 0.5)
     assert Schedule({"a": fading, "b": 2}).at(3) == {"a": 0.125, "b": 2.0}
+    assert Schedule({"a": {np.int64(1): np.float32(0.5)}}).at(1) == {"a": 0.5}
 
 
 def test_rates_fall_on_the_plateau_of_their_task():

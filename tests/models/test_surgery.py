@@ -232,6 +232,10 @@ def test_what_cannot_be_is_named():
             "Expected 'trunk' or a task among ['a', 'b']. Received: part='c'. Do correct the name.",
         ),
         (
+            lambda: model.freeze(["a"]),
+            "Expected 'trunk' or a task among ['a', 'b']. Received: part=['a']. Do correct the name.",
+        ),
+        (
             lambda: model.freeze("a", "b"),
             "Expected at least one task that trains. Received: frozen=['a', 'b']. Do leave one out.",
         ),

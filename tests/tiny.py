@@ -75,6 +75,21 @@ def difference(one, other):
     return max(np.abs(value - values[1][path]).max() for path, value in values[0].items())
 
 
+def rewinding(model):
+    """A call that takes a compiled model, its method and its optimizer back to where they are now.
+
+    So trainings on different data are compared that share one traced step.
+    """
+    variables = [*model.variables, *model.optimizer.variables]
+    before = [keras.ops.convert_to_numpy(variable) for variable in variables]
+
+    def rewind():
+        for variable, value in zip(variables, before, strict=True):
+            variable.assign(value)
+
+    return rewind
+
+
 def moved(before, after):
     """First parts of the paths, so layers or parts, of the values by path that are no longer what they were."""
     return {path.split("/")[0] for path, value in before.items() if (value != after[path]).any()}

@@ -56,7 +56,8 @@ class Scorer:
         # there is nothing to train: methods and optimizers that look for shared variables would find none
         untrained = {"weighting": "equal", "scope": "parameters", "head_gradients": "unweighted", "optimizer": "sgd"}
         self._model.compile_from_config({**config, **untrained})
-        self._step = tf.function(self._model.test_step, reduce_retracing=True)
+        # without AutoGraph, as Keras runs it: to convert a step takes longer than to measure a small file
+        self._step = tf.function(self._model.test_step, reduce_retracing=True, autograph=False)
         self._logs: dict[str, dict[str, float]] = {}
         self._states: dict[str, list[np.ndarray]] = {}
 

@@ -134,7 +134,7 @@ def test_eager_graph_and_xla_agree(name):
     results, states = [], []
     for how in ({}, {"jit_compile": False}, {"jit_compile": True}):
         method = make(name)
-        run = tf.function(lambda *batch, method=method: step(method, *batch), **how) if how else None
+        run = tf.function(lambda *batch, method=method: step(method, *batch), autograph=False, **how) if how else None
         present = [ALL, WITHOUT_SECOND, ALL]
         found = []
         for (losses, jacobian), there in zip(batches(), present, strict=True):

@@ -53,7 +53,7 @@ def inspect_table(
         print(f"{image}: from {_size(images.smallest)} to {_size(images.largest)} pixels")
         sheet = sheet or Path(f"{path.stem}_samples.png")
         shown = [column.name for column in columns if column.look.kind in ("class", "multilabel", "number")]
-        _draw(sheet, table, image, root or path.parent, images.good, shown)
+        _draw(sheet, table, image, root or path.parent, images.good, shown, missing)
         print(f"Samples with their labels: {sheet}")
         reading = {"--delimiter": (delimiter, ","), "--encoding": (encoding, "utf-8")}
         options = [part for name, (value, plain) in reading.items() if value != plain for part in (name, value)]
@@ -92,7 +92,9 @@ def _print_problems(what: str, problems: Any) -> None:
         print(f"  and {len(problems) - _SHOWN:,} more")
 
 
-def _draw(sheet: Path, table: Any, image: str, root: Path, good: Any, shown: Sequence[str]) -> None:
+def _draw(
+    sheet: Path, table: Any, image: str, root: Path, good: Any, shown: Sequence[str], missing: Sequence[str]
+) -> None:
     """Draw samples from the whole file, the same ones every time."""
     import numpy as np
 
@@ -105,7 +107,7 @@ def _draw(sheet: Path, table: Any, image: str, root: Path, good: Any, shown: Seq
     pictures = [ImageFormat(160, 160, "pad").read(root / paths.text(index).strip()) for index in chosen]
     captions = [
         [
-            Caption(f"{name}: {'-' if is_missing(text) else text.strip()}")
+            Caption(f"{name}: {'-' if is_missing(text, missing) else text.strip()}")
             for name in shown
             for text in [table.column(name).text(index)]
         ]

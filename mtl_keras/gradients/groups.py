@@ -18,16 +18,28 @@ class Group:
 
     Attributes:
         places: `(row, column)` of each.
-        stacked: All of them, [n, ...].
+        values: All of them, [n, ...]; where there is one, itself.
     """
 
     places: list[tuple[int, int]]
-    stacked: tf.Tensor
+    values: tf.Tensor
+
+    @property
+    def is_one(self) -> bool:
+        """Whether it is a single gradient."""
+        return len(self.places) == 1
 
     def of_rows(self, values: tf.Tensor) -> tf.Tensor:
-        """One value per row, spread over the gradients, [n, 1, ...]."""
+        """One value per row, of the values' dtype and to be spread over them: [n, 1, ...], a scalar where n is 1."""
+        if self.is_one:
+            return tf.cast(values[self.places[0][0]], self.values.dtype)
         found = tf.gather(values, [row for row, _ in self.places])
-        return tf.reshape(tf.cast(found, self.stacked.dtype), [-1] + [1] * (self.stacked.shape.rank - 1))
+        return tf.reshape(tf.cast(found, self.values.dtype), [-1] + [1] * (self.values.shape.rank - 1))
+
+    def are_finite(self) -> tf.Tensor:
+        """Which gradients are finite throughout, bool [n]."""
+        axes = None if self.is_one else list(range(1, self.values.shape.rank))
+        return tf.reshape(tf.reduce_all(tf.math.is_finite(self.values), axes), [-1])
 
 
 def groups(rows: list[Row]) -> list[Group]:
@@ -37,29 +49,28 @@ def groups(rows: list[Row]) -> list[Group]:
         for j, piece in enumerate(row):
             if piece is not None:
                 found.setdefault(_key(piece, i, j), []).append((i, j, piece))
-    return [Group([(i, j) for i, j, _ in members], _stacked([m[2] for m in members])) for members in found.values()]
+    return [_group(members) for members in found.values()]
 
 
 def changed(rows: list[Row], change: Callable[[Group], tf.Tensor]) -> list[Row]:
-    """The rows with other values: what `change` makes of a group's stacked gradients."""
+    """The rows with other values: what `change` makes of a group's values."""
     result: list[Row] = [[None] * len(row) for row in rows]
     for group in groups(rows):
-        for (i, j), piece in zip(group.places, _unstacked(change(group), len(group.places)), strict=True):
+        values = change(group)
+        pieces = [values] if group.is_one else tf.unstack(values, num=len(group.places))
+        for (i, j), piece in zip(group.places, pieces, strict=True):
             result[i][j] = piece
     return result
 
 
 def scaled(rows: list[Row], factors: tf.Tensor) -> list[Row]:
     """Rows times their factors [len(rows)]; a factor of 0 hides what is not finite."""
-    return changed(rows, lambda group: tf.math.multiply_no_nan(group.stacked, group.of_rows(factors)))
+    return changed(rows, lambda group: tf.math.multiply_no_nan(group.values, group.of_rows(factors)))
 
 
-def _stacked(pieces: list[tf.Tensor]) -> tf.Tensor:
-    return tf.stack(pieces) if len(pieces) > 1 else pieces[0][None]  # without a copy
-
-
-def _unstacked(stacked: tf.Tensor, number: int) -> list[tf.Tensor]:
-    return tf.unstack(stacked, num=number) if number > 1 else [tf.squeeze(stacked, 0)]
+def _group(members: list[tuple[int, int, tf.Tensor]]) -> Group:
+    pieces = [piece for *_, piece in members]
+    return Group([(i, j) for i, j, _ in members], pieces[0] if len(pieces) == 1 else tf.stack(pieces))
 
 
 def _key(piece: tf.Tensor, row: int, column: int) -> Hashable:

@@ -52,8 +52,8 @@ def stopped(optimizer: Any, pairs: Pairs, measured: Measured) -> tuple[Pairs, Me
 
     def change(group: groups.Group) -> tf.Tensor:
         if skips:
-            return group.stacked + tf.cast(poison, group.stacked.dtype)
-        return tf.math.multiply_no_nan(group.stacked, tf.cast(go_on, group.stacked.dtype))
+            return group.values + tf.cast(poison, group.values.dtype)
+        return tf.math.multiply_no_nan(group.values, tf.cast(go_on, group.values.dtype))
 
     (values,) = groups.changed([values], change)
     changed = [
@@ -125,8 +125,7 @@ def _not_finite(rows: list[Row]) -> tf.Tensor:
     """Which rows hold a number that is not finite, bool [len(rows)]."""
     flags, of_row = [], []
     for group in groups.groups(rows):
-        axes = list(range(1, group.stacked.shape.rank))
-        flags.append(tf.reduce_all(tf.math.is_finite(group.stacked), axes))
+        flags.append(group.are_finite())
         of_row += [row for row, _ in group.places]
     if not flags:
         return tf.zeros([len(rows)], tf.bool)

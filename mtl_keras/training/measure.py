@@ -69,8 +69,7 @@ class Measured:
 def measure(plan: StepPlan, forward: dict[str, Any], y: Any, sample_weight: Any, training: bool) -> Measured:
     """Losses of a batch from the outputs of the forward pass, normalised over the global batch."""
     found = task_losses(plan.tasks, y, forward["output"], forward["loss_input"], sample_weight, training)
-    own = tf.stop_gradient(tf.stack([found.sums, found.counts]))
-    sums, counts = tf.unstack(replicas.total(own))
+    sums, counts = replicas.total([tf.stop_gradient(found.sums), tf.stop_gradient(found.counts)])
     scale, present = plan.loss_scale, counts > 0.0
     if training:
         factors = plan.participation.factors(plan.names)

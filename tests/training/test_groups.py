@@ -23,8 +23,8 @@ def test_each_is_multiplied_by_what_its_row_is_given():
         whole = [[*row, cut] for row, cut in zip(rows(), at_cut, strict=True)]
         found = groups.groups(whole)
         assert sorted(len(group.places) for group in found) == [1, 1, 1, 1, 2, 2, 3]
-        assert [group.places for group in found if group.stacked.shape[0] == 3] == [[(0, 3), (1, 3), (2, 3)]]
-        changed = groups.changed(whole, lambda group: group.of_rows(factors) * group.stacked)
+        assert [group.places for group in found if len(group.places) == 3] == [[(0, 3), (1, 3), (2, 3)]]
+        changed = groups.scaled(whole, factors)
         return [[tf.zeros([0]) if piece is None else piece for piece in row] for row in changed]
 
     at_cut = [tf.random.stateless_normal([6, 7], [1, k]) for k in range(3)]
@@ -39,4 +39,13 @@ def test_each_is_multiplied_by_what_its_row_is_given():
 
 def test_without_gradients_there_is_no_group():
     assert groups.groups([[None], []]) == []
-    assert groups.changed([[None], []], lambda group: group.stacked) == [[None], []]
+    assert groups.changed([[None], []], lambda group: group.values) == [[None], []]
+
+
+def test_a_factor_of_0_hides_what_is_not_finite():
+    first, second = [tf.constant([np.nan, 1.0])], [tf.constant([1.0, np.inf])]
+    for pieces in ([first], [first, second]):
+        assert not np.any([group.are_finite() for group in groups.groups(pieces)])
+        hidden = groups.scaled(pieces, tf.zeros([len(pieces)]))
+        assert all(group.are_finite().numpy().all() for group in groups.groups(hidden))
+        np.testing.assert_array_equal(hidden[0][0], [0.0, 0.0])

@@ -61,8 +61,8 @@ def worst_case_in_ball(vectors: tf.Tensor, active: tf.Tensor, centre: tf.Tensor,
     """
     if vectors.shape[0] != 2:
         return _search_in_ball(vectors, active, centre, radius)
-    area = tf.abs(vectors[0, 0] * vectors[1, 1] - vectors[0, 1] * vectors[1, 0])
-    spanning = tf.reduce_all(active) & (area > INDEPENDENT * tf.norm(vectors[0]) * tf.norm(vectors[1]))
+    area = tf.abs(tf.linalg.det(vectors))
+    spanning = tf.reduce_all(active) & (area > INDEPENDENT * tf.reduce_prod(tf.norm(vectors, axis=1)))
     return tf.cond(
         spanning,
         lambda: _worst_case_of_two(vectors, area, centre, radius),

@@ -58,8 +58,8 @@ def rows_of(gramian: tf.Tensor, present: tf.Tensor) -> Rows:
     active = present & (squares > 0.0) & tf.math.is_finite(squares)
     norms = tf.sqrt(tf.where(active, squares, 0.0))
     inverse = tf.math.divide_no_nan(tf.ones_like(norms), norms)
-    cosines = gramian * inverse[:, None] * inverse[None, :]
-    cosines = tf.where(active[:, None] & active[None, :] & tf.math.is_finite(cosines), cosines, 0.0)
+    # one after the other: the product of two such factors can be infinite
+    cosines = tf.math.multiply_no_nan(tf.math.multiply_no_nan(gramian, inverse[:, None]), inverse[None, :])
     units, rank = _factor(cosines)
     return Rows(units, norms, active, rank)
 

@@ -97,6 +97,7 @@ class BestModel(keras.callbacks.ModelCheckpoint, _Watching):
 
     Raises:
         ValueError: The path ends in something else; or as for `EarlyStopping`.
+        OSError: While training: the file cannot be written. The one that is there stays.
     """
 
     def __init__(
@@ -135,6 +136,9 @@ class BestModel(keras.callbacks.ModelCheckpoint, _Watching):
                 super().on_epoch_end(epoch, _without_nan(logs, self.monitor, self.mode))
             if self.best != before:
                 settle(Path(self.filepath), Path(self.path))
+        except OSError as error:
+            do, text = "make room and start again; a file that was there is as it was", error.strerror or str(error)
+            raise OSError(error.errno, message(f"room for the best model at {self.path}", do, error=text)) from error
         finally:
             Path(self.filepath).unlink(missing_ok=True)
 

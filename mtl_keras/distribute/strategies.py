@@ -129,6 +129,14 @@ def checked(strategy: "tf.distribute.Strategy") -> "tf.distribute.Strategy":
                 strategy=type(strategy).__name__,
             )
         )
+    if isinstance(strategy, tf.distribute.experimental.CentralStorageStrategy):
+        raise ValueError(
+            message(
+                "a strategy whose replicas have metrics of their own (with this one all count in the same)",
+                "choose 'mirrored'",
+                strategy=type(strategy).__name__,
+            )
+        )
     return strategy
 
 

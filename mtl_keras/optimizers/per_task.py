@@ -72,7 +72,9 @@ class PerTask(keras.optimizers.MultiOptimizer):
         global_clipnorm: float | None = None,
         name: str = "per_task",
     ):
-        given = {SHARED: shared, **dict(tasks or {}), **({} if weighting is None else {WEIGHTING: weighting})}
+        if not isinstance(tasks, Mapping | None):
+            raise ValueError(message("optimizers by task", "pass tasks={'age': 'sgd'}", tasks=tasks))
+        given = {SHARED: shared, **(tasks or {}), **({} if weighting is None else {WEIGHTING: weighting})}
         parts = {part: _optimizer(part, optimizer) for part, optimizer in given.items()}
         _check_distinct(tasks or {}, parts)
         if global_clipnorm is not None and not 0 < global_clipnorm < float("inf"):
@@ -207,6 +209,8 @@ class PerTask(keras.optimizers.MultiOptimizer):
 
 def _optimizer(part: str, optimizer: Any) -> keras.optimizers.Optimizer:
     made = keras.optimizers.get(optimizer)
+    if made is None:
+        raise ValueError(message("an optimizer for each part", "leave the part out, or pass 'sgd'", **{part: made}))
     if isinstance(made, (keras.optimizers.MultiOptimizer, keras.optimizers.LossScaleOptimizer)):
         raise ValueError(
             message(
@@ -243,7 +247,9 @@ def _check_distinct(tasks: Mapping[str, Any], parts: Mapping[str, Any]) -> None:
 
 
 def _factors(name: str, factors: Mapping[str, float] | None) -> dict[str, float]:
+    if not isinstance(factors, Mapping | None):
+        raise ValueError(message(f"factors by part in {name}", "pass e.g. {'shared': 1e-4}", **{name: factors}))
     for part, factor in (factors or {}).items():
-        if not 0 <= factor < float("inf"):
+        if not isinstance(factor, (int, float)) or not 0 <= factor < float("inf"):
             raise ValueError(message(f"finite factors of at least 0 in {name}", "correct it", **{part: factor}))
     return {part: float(factor) for part, factor in (factors or {}).items()}

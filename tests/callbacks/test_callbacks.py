@@ -1,6 +1,7 @@
 """Callbacks watch the right number in the right direction, and write what was trained."""
 
 import io
+import os
 import warnings
 
 import keras
@@ -188,7 +189,7 @@ def test_an_epoch_of_nan_is_never_the_best(tmp_path):
     assert best.best == 0.5
 
 
-def test_the_best_model_is_kept_whole(tmp_path):
+def test_the_best_model_is_kept_whole(tmp_path, monkeypatch):
     errors = [3.0, 1.0, 2.0]
     seen = []
 
@@ -211,6 +212,17 @@ def test_the_best_model_is_kept_whole(tmp_path):
     # for every new name of a variable TensorFlow keeps memory; Keras makes variables when it saves
     assert len(names) > 1
     assert len(set(names)) == 1
+    # a disk that is full
+    file = (tmp_path / "best.keras").read_bytes()
+    monkeypatch.setattr(os, "fsync", lambda *_: os.write(-1, b""))
+    with pytest.raises(OSError, match="Expected room for the best model at") as error:
+        best.on_epoch_end(3, {"val_b_mae": 0.5})
+    assert error.value.strerror == (
+        f"Expected room for the best model at {tmp_path}/best.keras. Received: error='Bad file descriptor'. "
+        "Do make room and start again; a file that was there is as it was."
+    )
+    assert [path.name for path in tmp_path.iterdir()] == ["best.keras"]
+    assert (tmp_path / "best.keras").read_bytes() == file
 
 
 def test_task_metrics_name_what_decides():

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import pytest
+import tensorflow as tf
 
 from mtl_keras import distribute
 from mtl_keras.distribute.cluster import Cluster, cluster
@@ -80,6 +81,11 @@ def test_strategies_that_cannot_be():
             "multi_worker",
             "Expected at least two workers in TF_CONFIG. Received: workers=1. Do start the program with "
             "python -m mtl_keras.distribute.launch --workers 2 -- ....",
+        ),
+        (
+            tf.distribute.experimental.CentralStorageStrategy(["CPU:0", "CPU:1"]),
+            "Expected a strategy whose replicas have metrics of their own (with this one all count in the same). "
+            "Received: strategy='CentralStorageStrategy'. Do choose 'mirrored'.",
         ),
     ):
         with pytest.raises(ValueError, match="Expected") as error:

@@ -214,6 +214,21 @@ def test_wrong_arguments_are_named():
         "Expected finite factors of at least 0 in l2. Received: a=-1.0. Do correct it.",
     )
     refused(
+        lambda: per_task(l2={"a": "0.1"}),
+        "Expected finite factors of at least 0 in l2. Received: a='0.1'. Do correct it.",
+    )
+    refused(
+        lambda: per_task(l2=0.1), "Expected factors by part in l2. Received: l2=0.1. Do pass e.g. {'shared': 1e-4}."
+    )
+    refused(
+        lambda: per_task(tasks=["a"]),
+        "Expected optimizers by task. Received: tasks=['a']. Do pass tasks={'age': 'sgd'}.",
+    )
+    refused(
+        lambda: per_task(tasks={"a": None}),
+        "Expected an optimizer for each part. Received: a=None. Do leave the part out, or pass 'sgd'.",
+    )
+    refused(
         lambda: compiled(per_task(tasks={"c": "sgd"})),
         "Expected names among the tasks ['a', 'b'] in tasks. Received: name='c'. Do correct the name.",
     )

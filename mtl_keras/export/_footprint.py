@@ -12,7 +12,7 @@ from mtl_keras.export._inference_graph import inference_graph, task_graph
 from mtl_keras.export._litert import litert
 from mtl_keras.export._parity import example_inputs
 from mtl_keras.export._runtimes import ALL_TASKS, open_runtime
-from mtl_keras.export._timing import time_side_by_side
+from mtl_keras.export._timing import check_rounds, time_side_by_side
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ def compare_with_single_tasks(model: keras.Model, rounds: int = 50, threads: int
         >>> shared.parameters, separate.parameters
         (803, 1303)
     """
+    check_rounds(rounds)
     plain = inference_graph(model)
     graphs = [plain, *[task_graph(plain, task) for task in plain.output]]
     inputs = example_inputs(plain, batch_size=1)

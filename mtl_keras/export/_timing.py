@@ -13,6 +13,12 @@ K = TypeVar("K")
 WARM_UP = 5
 
 
+def check_rounds(rounds: int) -> None:
+    """Raise unless there is something to time."""
+    if rounds < 1:
+        raise ValueError(message("at least one round", "pass rounds=50", rounds=rounds))
+
+
 def time_side_by_side(
     calls: Mapping[K, Callable[[], Any]], rounds: int = 50, warm_up: int = WARM_UP, seed: int = 0
 ) -> dict[K, list[float]]:
@@ -32,8 +38,7 @@ def time_side_by_side(
         >>> {name: len(seen) for name, seen in times.items()}
         {'one': 3, 'two': 3}
     """
-    if rounds < 1:
-        raise ValueError(message("at least one round", "pass rounds=50", rounds=rounds))
+    check_rounds(rounds)
     keys = list(calls)
     times: dict[K, list[float]] = {key: [] for key in keys}
     rng = np.random.default_rng(seed)

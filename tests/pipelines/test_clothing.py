@@ -75,6 +75,7 @@ def test_what_is_no_archive_is_named(small, tmp_path):
         files.write_files(tmp_path, small, kids_removed=1)
 
 
+@pytest.mark.usefixtures("sizes_left_out")
 def test_a_run_from_files_to_a_version_that_answers(small, tmp_path, capsys):
     options = {"epochs": 2, "batch-size": 16, "data": small, "kids-removed": 0.4}
     options |= {"build": tmp_path / "photos", "output": tmp_path / "saved", "runs": tmp_path / "runs"}

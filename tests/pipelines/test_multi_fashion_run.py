@@ -67,7 +67,9 @@ def test_report_and_terminal_show_the_same_table(finished):
     metrics = mtl.export.Manifest.read(version).metrics
     values = [f"{metrics[key]:.4f}" for key in ("top_left_accuracy", "bottom_right_accuracy", "overall")]
     assert table[2] == f"| one shared model | {' | '.join(values)} |"
-    assert "not trained on their own" in report
+    for text in (printed, report):
+        assert "|  | one shared model | 2 models, one per task | saved |" in text
+        assert "not trained on their own" in text
 
 
 def test_progress_reads_well_in_a_file(finished):

@@ -64,6 +64,7 @@ def test_what_is_no_file_of_drawings_is_named(few, tmp_path):
         alphabets.read(tmp_path / "short.npz")
 
 
+@pytest.mark.usefixtures("sizes_left_out")
 def test_a_run_to_a_version_that_answers(few, tmp_path, capsys):
     options = {"epochs": 1, "batch-size": 32, "data": few, "by": "2", "output": tmp_path / "saved"}
     options["runs"] = tmp_path / "runs"

@@ -32,7 +32,8 @@ def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_wei
     scale = model.optimizer.scale_loss(tf.ones([]))
     split = SplitPass(model, plan, x, y, sample_weight)
     found = [_of_tasks(plan, split, part) for part in range(len(split.parts))]
-    overflowed = finite.overflowed([rows for of_part in found for rows in of_part])
+    parts, matrix = _gramian(plan, found)
+    overflowed = _overflowed(plan, found, matrix)
     measured = split.measured.without(overflowed, finite.skips_whole_steps(model.optimizer))
     factors, pairs, penalty = loss_factors(plan, measured, scale)
     if plan.weighting.reads == "losses":
@@ -45,7 +46,11 @@ def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_wei
         weights, shared, in_heads = _from_halves(plan, split, measured, found, scale)
     else:
         ((at_cut, in_heads, in_shared),) = found
-        weights, shared = _from_whole(plan, split, measured, at_cut, in_shared, scale)
+        if matrix is None:
+            weights, shared = from_parameters(plan, measured, in_shared, scale)
+        else:
+            weights = weights_from(plan, measured.losses, matrix, measured.present, scale)
+            shared = _weighted_shared(plan, split, weights, at_cut, parts)
     if weights is None:
         weights = tf.ones_like(measured.losses) if factors is None else factors
     in_training = weights if plan.head_gradients == "weighted" else factors
@@ -91,31 +96,50 @@ def loss_factors(plan: StepPlan, measured: Measured, scale: tf.Tensor) -> tuple:
     return tf.stop_gradient(factors), list(zip(gradients, variables, strict=True)), penalty
 
 
-def _from_whole(
-    plan: StepPlan, split: SplitPass, measured: Measured, at_cut: list[gram.Row], in_shared: list[gram.Row], scale: Any
-) -> tuple:
-    """Applied weights [K] (None for aggregators) and this replica's share of the shared gradient."""
-    shared = plan.shared_variables
-    if not shared:
-        return tf.ones_like(measured.losses), []
+def _gramian(plan: StepPlan, found: list[list[list[gram.Row]]]) -> tuple[Any, Any]:
+    """Blocks of the gradients that the method reads, and their Gramian with the loss scale; None if it reads none."""
+    if plan.weighting.reads != "gramian" or plan.weighting.cross_gramian or not plan.shared_variables:
+        return None, None
+    ((at_cut, _, in_shared),) = found
     if plan.scope == "features":
         parts = gram.blocks(at_cut)
-        matrix = replicas.total(gram.gramian(parts, len(plan.names)))
-        weights = weights_from(plan, measured.losses, matrix, measured.present, scale)
-        return weights, split.pulled_back(gram.weighted_sum(weights, parts), shared)
-    if plan.scope == "last_layer":
-        last = plan.last_shared_variables
-        rows = gram.blocks([everywhere(row, last) for row in in_shared])
-        weights = weights_from(plan, measured.losses, gram.gramian(rows, len(plan.names)), measured.present, scale)
-        at_last = {id(v): g for v, g in zip(last, gram.weighted_sum(weights / replicas.count(), rows), strict=True)}
-        others = [v for v in shared if id(v) not in at_last]
-        pulled_back = iter(split.pulled_back(gram.weighted_sum(weights, gram.blocks(at_cut)), others))
-        return weights, [at_last[id(v)] if id(v) in at_last else next(pulled_back) for v in shared]
-    return from_parameters(plan, measured, in_shared, scale)
+        return parts, replicas.total(gram.gramian(parts, len(plan.names)))
+    variables = plan.shared_variables if plan.scope == "parameters" else plan.last_shared_variables
+    parts = gram.blocks([everywhere(row, variables) for row in in_shared])
+    return parts, gram.gramian(parts, len(plan.names))
+
+
+def _overflowed(plan: StepPlan, found: list[list[list[gram.Row]]], matrix: tf.Tensor | None) -> tf.Tensor:
+    """Which tasks have a gradient that is not finite, bool [K]."""
+    if matrix is None:
+        return finite.overflowed([rows for of_part in found for rows in of_part])
+    # gradients in the Gramian need no look at each of their numbers: their lengths say it
+    ((at_cut, in_heads, _),) = found
+    others = [in_heads] if plan.scope == "features" else [at_cut, in_heads]
+    return finite.overflowed(others) | ~tf.math.is_finite(tf.linalg.diag_part(matrix))
+
+
+def _weighted_shared(
+    plan: StepPlan, split: SplitPass, weights: tf.Tensor, at_cut: list[gram.Row], parts: Any
+) -> gram.Row:
+    """This replica's share of the shared gradient, by the weights of the blocks' Gramian."""
+    shared, last = plan.shared_variables, plan.last_shared_variables
+    if plan.scope == "features":
+        return split.pulled_back(gram.weighted_sum(weights, parts), shared)
+    known = gram.weighted_sum(weights / replicas.count(), parts)
+    if plan.scope == "parameters":
+        return known
+    at_last = {id(v): g for v, g in zip(last, known, strict=True)}
+    others = [v for v in shared if id(v) not in at_last]
+    pulled_back = iter(split.pulled_back(gram.weighted_sum(weights, gram.blocks(at_cut)), others))
+    return [at_last[id(v)] if id(v) in at_last else next(pulled_back) for v in shared]
 
 
 def from_parameters(plan: StepPlan, measured: Measured, in_shared: list[gram.Row], scale: tf.Tensor) -> tuple:
-    """As `_from_whole`, given this replica's share of every task's gradient of the shared variables."""
+    """Applied weights [K] and this replica's share of the shared gradient, from its share of every task's.
+
+    Weights are None for aggregators.
+    """
     shared = plan.shared_variables
     if not shared:
         return tf.ones_like(measured.losses), []
@@ -132,7 +156,7 @@ def from_parameters(plan: StepPlan, measured: Measured, in_shared: list[gram.Row
 
 
 def _from_halves(plan: StepPlan, split: SplitPass, measured: Measured, found: Any, scale: tf.Tensor) -> tuple:
-    """As `_from_whole`, for methods that read J1 J2' of two halves and apply their weights to the whole batch."""
+    """As `from_parameters`, for methods that read J1 J2' of two halves and apply their weights to the whole batch."""
     portions = [tf.math.divide_no_nan(part.counts, measured.counts) for part in split.parts]
     cuts, heads, halves = zip(*found, strict=True)
     in_heads = _portioned(portions, heads)

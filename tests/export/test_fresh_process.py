@@ -10,7 +10,7 @@ from importlib.util import find_spec
 
 import numpy as np
 import pytest
-from export_graphs import answers, batch, many_tasks, several_kinds, with_heads
+from export_graphs import answers, batch, many_tasks, with_heads
 
 from mtl_keras.export import litert, onnx, saved_model
 
@@ -103,10 +103,10 @@ print(compared)
 
 
 @pytest.fixture(scope="module")
-def models(tmp_path_factory):
+def models(tmp_path_factory, in_presets):
     """`{name: (model, files with inputs and with what the model says)}`."""
     folder = tmp_path_factory.mktemp("expected")
-    made = {"kinds": several_kinds(), **{f"tasks{count}": many_tasks(count) for count in COUNTS}, "shop": with_heads()}
+    made = {"kinds": in_presets[0], **{f"tasks{count}": many_tasks(count) for count in COUNTS}, "shop": with_heads()}
     made["shop"].compile("adam", weighting="uncertainty")
     found = {}
     for name, model in made.items():
@@ -129,12 +129,15 @@ def compared_by(code, entries, folder):
     return int(done.stdout.split()[-1])
 
 
-def test_litert_files(models, tmp_path):
-    entries = []
-    for name in [name for name in models if name != "shop"]:
+def test_litert_files(models, in_presets, tmp_path):
+    kinds, folder = models["kinds"][1], in_presets[1]
+    entries = [
+        {**kinds, "path": str(folder / f"{preset}.tflite"), "tolerance": tolerance}
+        for preset, tolerance in TOLERANCES.items()
+    ]
+    for name in [f"tasks{count}" for count in COUNTS]:
         model, about = models[name]
-        presets = TOLERANCES if name == "kinds" else ["float32", "int8"] if name == "tasks5" else ["float32"]
-        for preset in presets:
+        for preset in ["float32", "int8"] if name == "tasks5" else ["float32"]:
             path = tmp_path / f"{name}_{preset}.tflite"
             litert(model, path, preset, calibration=batch(model, 12))
             entries.append({**about, "path": str(path), "tolerance": TOLERANCES[preset]})

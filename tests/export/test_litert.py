@@ -21,21 +21,9 @@ EXTRA = pytest.mark.skipif(find_spec("ai_edge_quantizer") is None, reason="needs
 NAMES = [pytest.param(name, marks=EXTRA) if preset.recipe else name for name, preset in PRESETS.items()]
 
 
-@pytest.fixture(scope="module")
-def files(tmp_path_factory):
-    """The graph of several kinds in every preset, with its inputs."""
-    model = several_kinds()
-    folder, inputs = tmp_path_factory.mktemp("presets"), batch(model, 12)
-    for name, preset in PRESETS.items():
-        if preset.recipe and find_spec("ai_edge_quantizer") is None:
-            continue
-        litert(model, folder / f"{name}.tflite", name, calibration=inputs, examples=12)
-    return model, folder, inputs
-
-
 @pytest.mark.parametrize("name", NAMES)
-def test_every_signature_of_every_preset_says_what_the_model_says(files, name):
-    model, folder, inputs = files
+def test_every_signature_of_every_preset_says_what_the_model_says(in_presets, name):
+    model, folder, inputs = in_presets
     runtime = open_runtime(folder / f"{name}.tflite")
     assert {key: sorted(names) for key, names in runtime.signatures().items()} == {
         "all_tasks": ["Ant", "age", "mask", "zebra"],
@@ -60,8 +48,8 @@ def types(path):
     return {names[tensor.type] for tensor in tensors(path)}
 
 
-def test_presets_store_what_they_say(files):
-    _, folder, _ = files
+def test_presets_store_what_they_say(in_presets):
+    _, folder, _ = in_presets
     assert types(folder / "float32.tflite") == {"FLOAT32", "INT32"}
     assert "FLOAT16" in types(folder / "float16.tflite")
     assert types(folder / "int8_full.tflite") == {"INT8", "INT32"}
@@ -72,8 +60,8 @@ def test_presets_store_what_they_say(files):
 
 
 @EXTRA
-def test_recipes_store_weights_in_8_and_4_bits(files):
-    _, folder, _ = files
+def test_recipes_store_weights_in_8_and_4_bits(in_presets):
+    _, folder, _ = in_presets
     size = {name: (folder / f"{name}.tflite").stat().st_size for name in PRESETS}
     for way in ("weight_only", "dynamic"):
         assert "INT8" in types(folder / f"{way}_wi8.tflite")

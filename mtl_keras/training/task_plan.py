@@ -142,6 +142,16 @@ def plan_task(task: Task, output: Any, loss: Any, metrics: Any, weighted_metrics
         plan.metrics = [_metric(plan, m, output) for m in _listed(chosen)]
         plan.best = (plan.metrics[0].name, direction(plan.metrics[0])) if plan.metrics else ("loss", "min")
     plan.weighted_metrics = [_metric(plan, m, output) for m in _listed(weighted_metrics)]
+    for metric in [*plan.metrics, *plan.weighted_metrics]:
+        if plan.kind == "multilabel" and isinstance(metric, keras.metrics.FBetaScore):
+            raise ValueError(
+                message(
+                    f"metrics that take a weight for each label, for task {plan.name!r} (F scores of Keras take one "
+                    "for each example)",
+                    "leave the task's metrics out: its head has the F1 and accuracy of each label",
+                    metric=metric.name,
+                )
+            )
     return plan
 
 

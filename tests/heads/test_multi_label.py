@@ -6,7 +6,9 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+import tiny
 
+import mtl_keras as mtl
 from mtl_keras import heads
 from mtl_keras.errors import message
 from mtl_keras.heads.label_metrics import LabelAccuracy, LabelF1
@@ -110,6 +112,18 @@ def test_labels_of_another_shape_are_refused(shape):
         with pytest.raises(ValueError, match="Expected") as error:
             read(np.zeros(shape), np.zeros((2, 3), "float32"))
         assert str(error.value) == text
+
+
+def test_metrics_that_take_weights_by_example_are_refused():
+    """Keras' F scores multiply weights [B, 1, A] with counts [B, A], and count every example B times."""
+    tasks = [mtl.Task(name, heads.MultiLabel(3)) for name in ("face", "tags")]
+    model = mtl.build(keras.Input((8, 8, 1)), mtl.sharing.Hard(mtl.trunks.Conv((2,))), tasks)
+    tiny.refused(
+        lambda: model.compile("sgd", metrics={"tags": [keras.metrics.F1Score(name="f1")]}),
+        "Expected metrics that take a weight for each label, for task 'tags' (F scores of Keras take one for each "
+        "example). Received: metric='f1'. "
+        "Do leave the task's metrics out: its head has the F1 and accuracy of each label.",
+    )
 
 
 def test_head_is_one_matrix_product():

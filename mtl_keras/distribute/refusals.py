@@ -12,7 +12,7 @@ from mtl_keras.errors import message
 
 
 def check_scope(model: keras.Model) -> None:
-    """Refuse to compile a model in the scope of a strategy that it was not made under.
+    """Refuse to compile or train a model in the scope of a strategy that it was not made under.
 
     Raises:
         ValueError: The model was made under another strategy, or under none.

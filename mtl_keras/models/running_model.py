@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mtl_keras.distribute.refusals import check_scope
 from mtl_keras.errors import message
 from mtl_keras.models.stepping_model import SteppingModel
 from mtl_keras.training import data_checks, not_finite
@@ -55,6 +56,7 @@ class RunningModel(SteppingModel):
                 has a shape that the model does not take, or layers were frozen since `compile`. Arrays are checked as a
                 whole before training; of datasets the structure is, and values batch by batch.
         """
+        check_scope(self)
         self._setup.participation.reset(self._setup.frozen)
         _refuse_class_weight(class_weight)
         self._check_trainable()

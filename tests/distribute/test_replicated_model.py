@@ -221,13 +221,19 @@ def test_what_several_replicas_cannot_do():
         optimizer=mtl.optimizers.per_task("sgd", {"a": keras.optimizers.SGD(0.1, clipnorm=1.0)}),
     )
 
+    compiled = tiny.model()
+    compiled.compile("sgd", loss=tiny.LOSSES)
     with TWO.scope():
-        tiny.refused(
+        for call in (
             lambda: elsewhere.compile("sgd", loss=tiny.LOSSES),
-            "Expected a model that was made, or loaded, in the scope of this strategy. Received: "
-            "strategy='MirroredStrategy', made_elsewhere='conv/kernel'. "
-            "Do put what makes the model into the same `with strategy.scope():`.",
-        )
+            lambda: compiled.fit(*tiny.arrays(4), verbose=0),
+        ):
+            tiny.refused(
+                call,
+                "Expected a model that was made, or loaded, in the scope of this strategy. Received: "
+                "strategy='MirroredStrategy', made_elsewhere='conv/kernel'. "
+                "Do put what makes the model into the same `with strategy.scope():`.",
+            )
 
     def mixed_up():
         made = tiny.model(batch_norm=True)

@@ -25,7 +25,6 @@ from mtl_keras.export._timing import time_side_by_side
 
 MEASURED = RESULTS / "speed.json"
 THREADS = 2
-WARM_UP = 3
 PLAIN, FORWARD, BOTH = "plain Keras", "trunk forward", "trunk forward and back"
 # of each kind one: what the step costs hardly depends on the method
 WAYS: dict[str, dict[str, Any]] = {
@@ -107,10 +106,10 @@ def step_times(case: Case, rounds: int) -> Times:
         calls[name]()
         used[name].append(1e3 * (time.process_time() - began))
 
-    clock = time_side_by_side({name: partial(timed, name) for name in calls}, rounds, warm_up=WARM_UP)
+    clock = time_side_by_side({name: partial(timed, name) for name in calls}, rounds, warm_up=case.warm_up)
     keras.utils.clear_session()
     gc.collect()
-    return {name: Time(median(clock[name]), median(used[name][WARM_UP:]), first.get(name, 0.0)) for name in calls}
+    return {name: Time(median(clock[name]), median(used[name][case.warm_up :]), first.get(name, 0.0)) for name in calls}
 
 
 def forward(trunk: keras.Model) -> Callable[[tf.Tensor], Any]:

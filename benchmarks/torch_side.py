@@ -24,8 +24,8 @@ import tensorflow as tf
 
 import mtl_keras as mtl
 from benchmarks.document import publish, table
-from benchmarks.graphs import CASES, Case
-from benchmarks.speed import THREADS, WARM_UP, batches, compiled
+from benchmarks.graphs import CASES, WARM_UP, Case
+from benchmarks.speed import THREADS, batches, compiled
 from mtl_keras.export._timing import time_side_by_side
 
 STEPS = Path(__file__).parent / "programs" / "torch_steps.py"

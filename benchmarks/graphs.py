@@ -10,8 +10,8 @@ import numpy as np
 import mtl_keras as mtl
 
 WARM_UP = 3
-# TensorFlow hands every operation to a thread of its own until it has run about 90 times and is known to be short: in
-# short steps that costs more than the operations
+# TensorFlow takes every operation for a long one, which needs a thread of its own, until it has run it often enough to
+# know better: short steps are slower before
 SHORT_STEPS = 100
 
 

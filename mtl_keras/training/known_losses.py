@@ -37,6 +37,11 @@ def keras_name(loss: Any) -> str | None:
     return named.__name__.replace("_", "").lower() if is_of_keras else None
 
 
+def is_of_library(thing: Any) -> bool:
+    """Whether a loss or a head is one of this library's, of which all settings are in its configuration."""
+    return type(thing).__module__.partition(".")[0] == __name__.partition(".")[0]
+
+
 def label_shapes(loss: Any, output: Shape) -> list[Shape] | None:
     """The shapes that one example's labels may have, given that of its output; None where nothing is known.
 
@@ -76,8 +81,7 @@ def way_of(loss: Any) -> tuple | None:
         >>> print(way_of(keras.losses.get("hinge")), way_of(lambda labels, predicted: 0.0))
         None None
     """
-    of_library = type(loss).__module__.partition(".")[0] == __name__.partition(".")[0]
-    if not of_library and (keras_name(loss) not in _BY_EXAMPLE or getattr(loss, "axis", -1) != -1):
+    if not is_of_library(loss) and (keras_name(loss) not in _BY_EXAMPLE or getattr(loss, "axis", -1) != -1):
         return None
     if not hasattr(loss, "get_config"):
         return (loss,)

@@ -10,7 +10,7 @@ import tensorflow as tf
 from mtl_keras.errors import message
 from mtl_keras.heads import Head
 from mtl_keras.tasks import Task, checked_class_weight
-from mtl_keras.training.known_losses import is_yes_or_no, label_shapes
+from mtl_keras.training.known_losses import is_of_library, is_yes_or_no, label_shapes
 
 _NAN = float("nan")
 
@@ -188,8 +188,7 @@ def _target_way(head: Head) -> Any:
     """Equal for heads that give equal labels equal targets; at worst, the head itself."""
     if type(head).loss_target is Head.loss_target:
         return Head.loss_target
-    of_library = type(head).__module__.partition(".")[0] == __name__.partition(".")[0]
-    return (type(head), head.get_config()) if of_library else head
+    return (type(head), head.get_config()) if is_of_library(head) else head
 
 
 class _FunctionLoss(keras.losses.Loss):

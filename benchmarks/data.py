@@ -43,6 +43,7 @@ def main(arguments: list[str] | None = None) -> None:
     add("--photos", type=int, default=5_000, help="photos of about 500x400 pixels, default 5,000")
     add("--rounds", type=int, default=5, help="passes of each way that are counted, default 5")
     add("--examples", type=int, default=100_000, help="examples over which memory is watched, default 100,000")
+    add("--epochs", type=int, default=40, help="pauses between epochs that are measured, default 40")
     add("--only", nargs="+", choices=list(PARTS), default=list(PARTS), help="measure these alone")
     options = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as folder:
@@ -125,21 +126,24 @@ def records(folder: Path, options: argparse.Namespace) -> str:
         measure(ways, options.rounds),
         options.photos // BATCH * BATCH,
     )
-    small = 20_000
-    arrays = np.random.default_rng(0).integers(0, 256, (small, 64, 64, 3), np.uint8)
-    made = mtl.data.from_arrays(arrays, {"label": np.arange(small) % 10}, splits=mtl.data.Splits(0, 0))
-    written = mtl.data.write_tfrecord(made, folder / "small", shards=4, images="raw")
-    again = mtl.data.from_tfrecord(folder / "small", shuffle_buffer=BUFFER)
-    ways = {
-        OURS: again.batches(BATCH, training=True),
-        "TFRecordDataset, by hand": small_records_by_hand([str(path) for path in written["train"]]),
-    }
+    small = 50_000
     raw = report(
         f"{small:,} images of 64x64 pixels in 4 TFRecord files as raw bytes: read, shuffle, parse, batch.",
-        measure(ways, options.rounds),
+        measure(small_records(folder, small), options.rounds),
         small // BATCH * BATCH,
     )
     return f"{encoded}\n\n{raw}"
+
+
+def small_records(folder: Path, count: int) -> dict[str, tf.data.Dataset]:
+    """Ways to read random images of 64x64 pixels that are stored as raw bytes."""
+    arrays = np.random.default_rng(0).integers(0, 256, (count, 64, 64, 3), np.uint8)
+    made = mtl.data.from_arrays(arrays, {"label": np.arange(count) % 10}, splits=mtl.data.Splits(0, 0))
+    written = mtl.data.write_tfrecord(made, folder / f"small_{count}", shards=4, images="raw")
+    return {
+        OURS: mtl.data.from_tfrecord(folder / f"small_{count}", shuffle_buffer=BUFFER).batches(BATCH, training=True),
+        "TFRecordDataset, by hand": small_records_by_hand([str(path) for path in written["train"]]),
+    }
 
 
 def write_photo_records(folder: Path, count: int) -> list[str]:
@@ -223,6 +227,53 @@ def _waits(model: Any, dataset: tf.data.Dataset, epochs: int = 3) -> Iterator[tu
             yield there - began, time.perf_counter() - there
 
 
+def epochs(folder: Path, options: argparse.Namespace) -> str:
+    """How long `fit` stands still between two epochs: with the tuning of pipelines by TensorFlow, and without."""
+    rows = []
+    for way, dataset in small_records(folder, 20_000).items():
+        inputs = keras.Input((64, 64, 3))
+        means = keras.layers.Flatten()(keras.layers.AveragePooling2D(64)(inputs))
+        made = keras.layers.Dense(10, activation="softmax", name="label")(means)
+        model = keras.Model(inputs, {"label": made} if way == OURS else made)
+        model.compile("sgd", "sparse_categorical_crossentropy")
+        seen = Pauses()
+        dataset = dataset.apply(tf.data.experimental.assert_cardinality(20_000 // BATCH))
+        model.fit(dataset, epochs=1 + options.epochs, verbose=0, callbacks=[seen], shuffle=False)
+        share = sum(seen.pauses) / sum(seen.took)
+        longer = sum(pause > 0.2 for pause in seen.pauses)
+        spread = [f"{value:.2f}" for value in (median(seen.took), median(seen.pauses), max(seen.pauses))]
+        rows.append([way, *spread, str(longer), f"{share:.1%}"])
+    head = ["way", "median epoch, s", "median pause, s", "longest", "over 0.2 s", "of the time"]
+    text = (
+        f"Plain Keras, a small model, {options.epochs} epochs of 20,000 images of 64x64 pixels from TFRecord files: "
+        "how long `fit` stands still from the end of an epoch to the first batch of the next, which fills a buffer of "
+        f"{BUFFER:,} records first."
+    )
+    return f"{text}\n\n{table(head, rows)}"
+
+
+class Pauses(keras.callbacks.Callback):
+    """Seconds from the end of each epoch to that of the next, and of them those before the first batch."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.pauses: list[float] = []
+        self.took: list[float] = []
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        if not batch and self._epoch:
+            self.pauses.append(time.perf_counter() - self._ended)
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        now = time.perf_counter()
+        if epoch:
+            self.took.append(now - self._ended)
+        self._ended = now
+
+
 def memory(folder: Path, options: argparse.Namespace) -> str:
     """Memory of a process that reads on and on."""
     rows = []
@@ -252,12 +303,16 @@ def clothing_records(folder: Path) -> mtl.data.Source:
 
 
 def measure(ways: Mapping[str, tf.data.Dataset], rounds: int) -> dict[str, list[tuple[float, float]]]:
-    """Seconds by the clock and of the processor of a pass of each way, in rounds; the first pass is not counted."""
+    """Seconds by the clock and of the processor of a pass of each way, in rounds; the first pass is not counted.
+
+    A pass ends with its last batch. What follows is that TensorFlow takes the iterator down: see `epochs`.
+    """
     seen: dict[str, list[tuple[float, float]]] = {way: [] for way in ways}
 
     def read(way: str) -> None:
         began, used = time.perf_counter(), time.process_time()
-        for _ in ways[way]:
+        batches = iter(ways[way])  # held until the clock was read
+        for _ in batches:
             pass
         seen[way].append((time.perf_counter() - began, time.process_time() - used))
 
@@ -280,7 +335,7 @@ def report(text: str, seen: Mapping[str, list[tuple[float, float]]], examples: i
 
 
 SOURCES = {"JPEG files": clothing, "TFRecord files": clothing_records}
-PARTS = {"photos": photos, "records": records, "waiting": waiting, "memory": memory}
+PARTS = {"photos": photos, "records": records, "waiting": waiting, "epochs": epochs, "memory": memory}
 
 if __name__ == "__main__":
     main()

@@ -96,11 +96,15 @@ def batches(splits: dataset.Splits, batch_size: int, seed: int) -> tuple[tf.data
         image = tf.cast(example["image"], tf.float32) * BEFORE["scale"]
         return image, {task: example[task] for task in dataset.TASKS}
 
+    options = tf.data.Options()
+    options.autotune.enabled = False  # an epoch that ends might wait for the thread that tunes, see docs/data.md
+
     def prepared(split: tf.data.Dataset, shuffle: bool) -> tf.data.Dataset:
         split = split.cache()
         if shuffle:
             split = split.shuffle(len(split), seed=seed)
-        return split.batch(batch_size).map(to_batch, tf.data.AUTOTUNE).prefetch(tf.data.AUTOTUNE)
+        batches = split.batch(batch_size).map(to_batch, tf.data.AUTOTUNE)
+        return batches.prefetch(tf.data.AUTOTUNE).with_options(options)
 
     return prepared(splits.train, True), prepared(splits.validation, False), prepared(splits.test, False)
 

@@ -214,13 +214,19 @@ def test_rare_attributes_weigh_more_where_balance_is_asked_for():
 
 
 def test_pixels_become_floats_from_0_to_1():
-    images = np.full((4, 2, 2, 3), 255, np.uint8)
+    images = np.arange(256, dtype=np.uint8).reshape(4, 2, 2, 16)
     source = mtl.data.from_arrays(images, {"a": [0, 1, 0, 1]}, splits=mtl.data.Splits(val=0, test=0))
     x, _, _ = next(iter(source.batches(4, split="train")))
     assert x.dtype == tf.float32
-    np.testing.assert_array_equal(x, np.ones((4, 2, 2, 3)))
+    np.testing.assert_array_equal(x, images.astype("float32") * np.float32(1 / 255))  # every bit, as when exported
     assert source.before == {"image": {"scale": 1 / 255, "pixels": "0..255"}}
-    assert source.input().shape == (None, 2, 2, 3)
+    assert source.input().shape == (None, 2, 2, 16)
+
+
+def test_no_thread_tunes_batches_for_which_the_end_of_an_epoch_would_wait():
+    source = mtl.data.from_arrays(np.zeros((4, 1), "float32"), {"a": [0, 1, 0, 1]}, splits=mtl.data.Splits(0, 0))
+    for training in (True, False):
+        assert source.batches(2, training=training, split="train").options().autotune.enabled is False
 
 
 def test_several_inputs():

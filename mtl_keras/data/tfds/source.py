@@ -10,6 +10,7 @@ import tensorflow as tf
 from mtl_keras.data.columns import Column, refuse_unused, stated_columns
 from mtl_keras.data.kinds import LabelKind
 from mtl_keras.data.order import check_buffer
+from mtl_keras.data.parallel import options
 from mtl_keras.data.rows import rows_of
 from mtl_keras.data.source import Source
 from mtl_keras.data.splits import NAMES
@@ -222,7 +223,8 @@ def _look(
 
     found: list[dict[str, np.ndarray]] = []
     plans: dict[str, list[list[int]]] = {name: [] for name in packed}
-    for values, stored in dataset.map(kept, tf.data.AUTOTUNE).batch(_BATCH).as_numpy_iterator():
+    batches = dataset.map(kept, tf.data.AUTOTUNE).batch(_BATCH).with_options(options())
+    for values, stored in batches.as_numpy_iterator():
         found.append(values)
         for name in packed:
             plans[name] += [read[name].plan(data) for data in stored[name]]  # type: ignore[union-attr]

@@ -57,7 +57,10 @@ class RecordFiles:
         # a function that is called for each record would cost more than reading it
         first = tf.gather(self._first, index)
         end = first + tf.gather(self._counts, index)
-        numbered = tf.data.Dataset.zip(tf.data.Dataset.range(first, end), self._read(index))
+        numbers, records = tf.data.Dataset.range(first, end), self._read(index)
+        if mine is None and self.lost is None:  # fewer pairs to make
+            return tf.data.Dataset.zip(numbers.batch(_IN_A_ROW), records.batch(_IN_A_ROW))
+        numbered = tf.data.Dataset.zip(numbers, records)
         if mine is not None:
             wanted = tf.data.Dataset.from_tensor_slices(mine[first:end])
             both = tf.data.Dataset.zip(wanted, numbered).filter(lambda wanted, numbered: wanted)

@@ -12,6 +12,7 @@ import tensorflow as tf
 from mtl_keras.data.examples import Examples
 from mtl_keras.data.kinds import LabelKind
 from mtl_keras.data.order import fixed_key
+from mtl_keras.data.parallel import options
 from mtl_keras.data.source import Source
 from mtl_keras.data.tfrecord.features import Numbers, Png, Raw, Writable
 from mtl_keras.data.tfrecord.schema import Schema
@@ -123,7 +124,7 @@ def _write_split(
 def _records(examples: Examples, inputs: Mapping[str, Writable], kinds: Mapping[str, LabelKind]) -> Iterator[bytes]:
     batches = examples.batched(fixed_key(), shuffle=False, batch_size=_AT_ONCE)
     whole = batches.map(lambda key, batch: examples.whole(*batch), num_parallel_calls=tf.data.AUTOTUNE)
-    for example in whole.unbatch().prefetch(_AT_ONCE):
+    for example in whole.unbatch().prefetch(_AT_ONCE).with_options(options()):
         values = {name: value.numpy() for name, value in example.items()}
         features = {name: way.write(values[name]) for name, way in inputs.items()}
         features |= {task: _label(values[task], kind) for task, kind in kinds.items()}

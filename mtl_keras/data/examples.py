@@ -9,7 +9,7 @@ import tensorflow as tf
 
 from mtl_keras.data.kinds import LabelKind, Tally
 from mtl_keras.data.order import permutation
-from mtl_keras.data.parallel import CPUS
+from mtl_keras.data.parallel import AT_ONCE
 
 Example = dict[str, tf.Tensor]
 # how many examples are read at once where they are wanted one by one
@@ -153,7 +153,7 @@ class IndexedExamples(Examples):
         if self.takes_batches:
             return tf.data.Dataset.from_tensor_slices((numbers, ()))
         one_by_one = tf.data.Dataset.from_tensor_slices(numbers)
-        return one_by_one.map(lambda number: (number, self.inputs(number)), num_parallel_calls=CPUS)
+        return one_by_one.map(lambda number: (number, self.inputs(number)), num_parallel_calls=AT_ONCE)
 
     def read(self, number: tf.Tensor, stored: Any) -> Example:
         return self.inputs(number) if self.takes_batches else stored

@@ -10,7 +10,7 @@ import tensorflow as tf
 from mtl_keras.data.decoding import ImageDecoder, why_undecodable
 from mtl_keras.data.examples import Example, IndexedExamples
 from mtl_keras.data.lost import Lost
-from mtl_keras.data.parallel import CPUS, options
+from mtl_keras.data.parallel import AT_ONCE, options
 from mtl_keras.data.paths import FoundFiles
 from mtl_keras.data.pixel_store import PixelStore
 from mtl_keras.data.problems import Problem
@@ -179,7 +179,7 @@ def decode_all(files: ImageFiles, store: PixelStore | None = None, progress: Pro
     """
     if store is not None and store.complete:
         return store.wrong
-    decoded = tf.data.Dataset.range(len(files)).map(files.read, num_parallel_calls=CPUS)
+    decoded = tf.data.Dataset.range(len(files)).map(files.read, num_parallel_calls=AT_ONCE)
     images = iter(decoded.prefetch(tf.data.AUTOTUNE).with_options(options()))
     wrong: dict[int, str] = {}
     for index in range(len(files)):

@@ -5,7 +5,9 @@ import os
 import tensorflow as tf
 
 # processors that this process may use
-CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+_CPUS = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+# as many examples are decoded at once; more than processors, since one that is done waits for those before it
+AT_ONCE = 4 * _CPUS
 
 
 def options() -> tf.data.Options:

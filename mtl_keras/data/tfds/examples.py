@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from mtl_keras.data.examples import Example, Examples
 from mtl_keras.data.order import mixed
-from mtl_keras.data.parallel import CPUS
+from mtl_keras.data.parallel import AT_ONCE
 
 
 class TfdsExamples(Examples):
@@ -39,7 +39,7 @@ class TfdsExamples(Examples):
         if shuffle and self.size > 1:
             buffer = min(self.shuffle_buffer, self.size)
             stored = mixed(stored, buffer, key)
-        return stored.map(lambda number, values: (number, self.decode(values, number)), num_parallel_calls=CPUS)
+        return stored.map(lambda number, values: (number, self.decode(values, number)), num_parallel_calls=AT_ONCE)
 
     def read(self, number: tf.Tensor, stored: Example) -> Example:
         return stored

@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from mtl_keras.data.examples import Example, Examples
 from mtl_keras.data.order import mixed, permutation
-from mtl_keras.data.parallel import CPUS
+from mtl_keras.data.parallel import AT_ONCE
 from mtl_keras.data.rows import rows_of
 from mtl_keras.data.tfrecord.features import Feature
 from mtl_keras.data.tfrecord.files import RecordFiles
@@ -61,7 +61,7 @@ class RecordExamples(Examples):
             return number, self._inputs(number, tf.io.parse_single_example(record, self._features))
 
         if self.files.lost is None:
-            return records.map(parse, num_parallel_calls=CPUS)
+            return records.map(parse, num_parallel_calls=AT_ONCE)
 
         def parse_or_leave_out(number: tf.Tensor, record: tf.Tensor) -> tf.data.Dataset:
             one = tf.data.Dataset.from_tensors((number, record))

@@ -168,6 +168,16 @@ def test_a_nan_in_an_image_costs_a_step_and_not_the_run():
                 np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
 
 
+def test_a_gradient_whose_square_is_not_finite_is_none():
+    model = made(loss_weights={"a": 1e25, "b": 1.0}, optimizer=keras.optimizers.SGD(1e-30))
+    before = [v.numpy() for v in model.trainable_variables]
+    x, y = tiny.arrays(16)
+    with pytest.warns(UserWarning, match="sat out 1 of the steps"):
+        model.fit(tiny.dataset(x, y, 16), verbose=0)
+    for variable, value in zip(model.trainable_variables, before, strict=True):
+        np.testing.assert_array_equal(variable.numpy(), value, err_msg=variable.path)
+
+
 def test_overflows_are_told_where_the_loss_scale_does_not_explain_them():
     for policy, optimizer in (("mixed_float16", scaling(1.0)), ("mixed_bfloat16", None)):
         keras.config.set_dtype_policy(policy)

@@ -86,11 +86,19 @@ def _shared_among_equals(matrix: tf.Tensor, linear: tf.Tensor, points: tf.Tensor
 
     Newton's systems tell such coordinates apart by rounding alone, enlarged by what the ridge is small.
     """
-    rows = tf.reduce_max(tf.abs(matrix[:, None, :] - matrix[None, :, :]), -1) <= EQUAL
-    allowed = EQUAL * tf.reduce_max(tf.abs(linear), -1)[:, None, None]
-    sides = tf.abs(linear[:, :, None] - linear[:, None, :]) <= allowed
-    equals = tf.cast(rows & sides, points.dtype)
-    return tf.linalg.matvec(equals, points) / tf.reduce_sum(equals, -1)
+
+    def shared() -> tf.Tensor:
+        rows = tf.reduce_max(tf.abs(matrix[:, None, :] - matrix[None, :, :]), -1) <= EQUAL
+        allowed = EQUAL * tf.reduce_max(tf.abs(linear), -1)[:, None, None]
+        sides = tf.abs(linear[:, :, None] - linear[:, None, :]) <= allowed
+        equals = tf.cast(rows & sides, points.dtype)
+        return tf.linalg.matvec(equals, points) / tf.reduce_sum(equals, -1)
+
+    # equal rows have equal diagonals, too: to look at these first costs a fraction of comparing all rows
+    diagonal = tf.linalg.diag_part(matrix)
+    apart = tf.abs(matrix - diagonal[:, None]) > EQUAL
+    others = tf.linalg.set_diag(apart, tf.ones_like(diagonal, tf.bool))
+    return tf.cond(tf.reduce_all(others), lambda: points, shared)
 
 
 def _newton(matrix: tf.Tensor, free: tf.Tensor, slopes: tf.Tensor) -> tf.Tensor:
@@ -108,6 +116,20 @@ def _best_on_the_way(
 
     Also whether it falls, bool [N].
     """
+    whole = points + goal
+
+    def at_the_end() -> tuple[tf.Tensor, tf.Tensor]:
+        move = whole - points
+        lower = tf.reduce_sum(move * (slopes + 0.5 * tf.matmul(move, matrix)), -1) < 0.0
+        return tf.where(lower[:, None], move, 0.0), lower
+
+    # nothing comes to 0 on the way, as in most steps: s is 1
+    return tf.cond(tf.reduce_all(whole >= 0.0), at_the_end, lambda: _best_of_all(matrix, points, goal, slopes))
+
+
+def _best_of_all(
+    matrix: tf.Tensor, points: tf.Tensor, goal: tf.Tensor, slopes: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     size = matrix.shape[0]
     sinking = goal < 0.0
     at_zero = tf.where(sinking, -tf.math.divide_no_nan(points, goal), float("inf"))

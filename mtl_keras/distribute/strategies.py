@@ -51,7 +51,7 @@ def strategy(name: "str | tf.distribute.Strategy" = "auto", devices: int | None 
 
 
 def _first(number: int | None, names: list[str]) -> list[str]:
-    if number is not None and not 1 <= number <= len(names):
+    if number is not None and (not isinstance(number, int) or not 1 <= number <= len(names)):
         raise ValueError(message(f"from 1 to {len(names)} devices", "take as many as there are", devices=number))
     return names[:number]
 

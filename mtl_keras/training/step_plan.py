@@ -7,6 +7,7 @@ import keras
 import tensorflow as tf
 
 from mtl_keras.training.gradient_watch import GradientWatch
+from mtl_keras.training.metric_updates import update_all
 from mtl_keras.training.not_finite import NotFinite
 from mtl_keras.training.participation import Participation
 from mtl_keras.training.task_plan import TaskPlan
@@ -81,9 +82,11 @@ class StepPlan:
 
     def update_metrics(self, labels: Any, outputs: Any, masks: Any, weights: Any) -> None:
         """Feed every metric the labels that exist."""
-        for task in self.tasks:
-            name = task.name
-            for metric in task.metrics:
-                metric.update_state(labels[name], outputs[name], sample_weight=masks[name])
-            for metric in task.weighted_metrics:
-                metric.update_state(labels[name], outputs[name], sample_weight=weights[name])
+        update_all(
+            [
+                (metric, labels[task.name], outputs[task.name], of_metrics[task.name])
+                for task in self.tasks
+                for of_metrics, metrics in ((masks, task.metrics), (weights, task.weighted_metrics))
+                for metric in metrics
+            ]
+        )

@@ -91,6 +91,9 @@ def test_strategies_that_cannot_be():
         with pytest.raises(ValueError, match="Expected") as error:
             distribute.strategy(name)
         assert str(error.value) == text
+    for devices in (0, 99, 1.5, "2"):
+        with pytest.raises(ValueError, match=f"devices. Received: devices={devices!r}. Do take as"):
+            distribute.strategy("mirrored", devices)
 
 
 def test_a_multi_worker_strategy_comes_first(monkeypatch):

@@ -24,7 +24,7 @@ import tensorflow as tf
 
 import mtl_keras as mtl
 from benchmarks.document import publish, table
-from benchmarks.graphs import CASES, WARM_UP, Case
+from benchmarks.graphs import CASES, Case
 from benchmarks.speed import THREADS, batches, compiled
 from mtl_keras.export._timing import time_side_by_side
 
@@ -124,11 +124,11 @@ def step_times(case: Case, torch: Torch, rounds: int) -> Times:
     steps = {way: ours(model) for way, model in models.items()} | {way: partial(torch.step, way) for way in THEIRS}
     seen: dict[str, list[tuple[float, float]]] = {way: [] for way in steps}
     taken = {way: (lambda way=way, step=step: seen[way].append(step())) for way, step in steps.items()}
-    time_side_by_side(taken, rounds, warm_up=WARM_UP)
+    time_side_by_side(taken, rounds, warm_up=case.warm_up)
     keras.utils.clear_session()
     gc.collect()
-    medians = {way: [median(column) for column in zip(*pairs[WARM_UP:], strict=True)] for way, pairs in seen.items()}
-    return {way: (clock, processor) for way, (clock, processor) in medians.items()}
+    counted = {way: pairs[case.warm_up :] for way, pairs in seen.items()}
+    return {way: (median(t for t, _ in pairs), median(t for _, t in pairs)) for way, pairs in counted.items()}
 
 
 def report(measured: list[tuple[Case, Times]], version: str) -> str:

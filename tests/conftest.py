@@ -20,6 +20,15 @@ def pytest_configure() -> None:
     tf.config.threading.set_inter_op_parallelism_threads(2)
     tf.config.threading.set_intra_op_parallelism_threads(2)
     optimise_graphs(False)
+    end_iterators_at_once()
+
+
+def end_iterators_at_once() -> None:
+    """Iterators of arrays and datasets of TensorFlow's may take a minute to end, see `mtl_keras/data/parallel.py`."""
+    make = tf.data.Dataset.__iter__
+    untuned = tf.data.Options()
+    untuned.autotune.enabled = False
+    tf.data.Dataset.__iter__ = lambda dataset: make(dataset.with_options(untuned))
 
 
 def optimise_graphs(on: bool) -> None:

@@ -143,8 +143,8 @@ class ImageDecoder:
 def _resized(pixels: tf.Tensor, size: tf.Tensor) -> tf.Tensor:
     """Pixels [H, W, C] in another size [2], antialiased, rounded to uint8.
 
-    What `tf.image.resize` gives, bit for bit, and a sixth faster: one axis after the other, with the rest as channels,
-    since it is slow where there are few of them.
+    What `tf.image.resize` gives, bit for bit, and faster: one axis after the other, with the rest as channels, since it
+    is slow where there are few of them.
     """
     across = tf.transpose(_first_axis_resized(pixels, size[0]), (1, 0, 2))
     whole = tf.saturate_cast(tf.round(_first_axis_resized(across, size[1])), tf.uint8)

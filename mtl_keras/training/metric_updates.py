@@ -41,9 +41,10 @@ def update_all(updates: list[Update]) -> None:
 def _kind(metric: keras.metrics.Metric, *tensors: tf.Tensor) -> Hashable | None:
     """What updates are compared by: one number for each example; None for one that is like no other."""
     labels, outputs, weights = tensors
+    if type(metric) not in _MEANS or not labels.shape.rank or outputs.shape.rank != 2 or weights.shape.rank != 1:
+        return None
     sizes = [*labels.shape[1:], *outputs.shape[1:]]
-    small = None not in sizes and prod(sizes) < LARGE
-    if type(metric) not in _MEANS or not small or outputs.shape.rank != 2 or weights.shape.rank != 1:
+    if None in sizes or prod(sizes) >= LARGE:
         return None
     settings = sorted((key, str(value)) for key, value in metric.get_config().items() if key != "name")
     return type(metric), str(settings), *((tuple(tensor.shape), tensor.dtype) for tensor in tensors)

@@ -83,6 +83,18 @@ def test_metrics_that_are_not_alike_stay_apart():
             np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-6)
 
 
+def test_shapes_that_are_not_known_are_no_obstacle():
+    metrics = [M.BinaryAccuracy(), M.BinaryAccuracy()]
+    unknown = [tf.TensorSpec([None, None]), tf.TensorSpec([None, 1]), tf.TensorSpec([None])]
+
+    @tf.function(input_signature=unknown)
+    def update(labels, outputs, weights):
+        update_all([(metric, labels, outputs, weights) for metric in metrics])
+
+    update(tf.ones([4, 1]), tf.constant([[0.9], [0.1], [0.9], [0.9]]), tf.ones([4]))
+    assert [float(metric.result()) for metric in metrics] == [0.75, 0.75]
+
+
 def test_many_tasks_are_few_operations():
     def operations(tasks):
         updates = updates_of(*CASES["yes or no"], tasks=tasks)

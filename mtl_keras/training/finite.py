@@ -46,7 +46,7 @@ def stopped(optimizer: Any, pairs: Pairs, measured: Measured) -> tuple[Pairs, Me
     """
     skips = skips_whole_steps(optimizer)
     values = [g.values if isinstance(g, tf.IndexedSlices) else g for g, _ in pairs]
-    # one operation and one look at every number; optimizers that square gradients stop at 1e19 as well
+    # one operation and one look at every number; optimizers that square gradients come to their end there as well
     squares = [tf.nn.l2_loss(tf.cast(group.values, tf.float32)) for group in groups.groups([values])]
     (square,) = replicas.total([tf.add_n(squares)])
     stop = measured.nobody | ~tf.math.is_finite(square)

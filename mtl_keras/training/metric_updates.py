@@ -7,8 +7,8 @@ from typing import Any
 import keras
 import tensorflow as tf
 
-# from so many numbers of an example on, copying them costs more than operations
-LARGE = 2**7
+from mtl_keras.training.alike import LARGE
+
 # Keras' means over examples, and the functions that these are means of
 _MEANS: dict[type, Callable] = {
     keras.metrics.BinaryAccuracy: keras.metrics.binary_accuracy,
@@ -26,26 +26,23 @@ def update_all(updates: list[Update]) -> None:
     """Feed every metric labels, outputs and weights, as `metric.update_state(labels, outputs, sample_weight)` does."""
     alike: dict[Hashable, list[Update]] = {}
     for update in updates:
-        kind = _kind(*update)
-        if kind is None:
-            update[0].update_state(*update[1:3], sample_weight=update[3])
-        else:
-            alike.setdefault(kind, []).append(update)
+        alike.setdefault(_kind(*update), []).append(update)
     for members in alike.values():
         if len(members) > 1:
             _update_together(members)
         else:
-            members[0][0].update_state(*members[0][1:3], sample_weight=members[0][3])
+            ((metric, labels, outputs, weights),) = members
+            metric.update_state(labels, outputs, sample_weight=weights)
 
 
-def _kind(metric: keras.metrics.Metric, *tensors: tf.Tensor) -> Hashable | None:
-    """What updates are compared by: one number for each example; None for one that is like no other."""
+def _kind(metric: keras.metrics.Metric, *tensors: tf.Tensor) -> Hashable:
+    """What updates are compared by, where there is one number for each example; else what is like no other."""
     labels, outputs, weights = tensors
     if type(metric) not in _MEANS or not labels.shape.rank or outputs.shape.rank != 2 or weights.shape.rank != 1:
-        return None
+        return object()
     sizes = [*labels.shape[1:], *outputs.shape[1:]]
     if None in sizes or prod(sizes) >= LARGE:
-        return None
+        return object()
     settings = sorted((key, str(value)) for key, value in metric.get_config().items() if key != "name")
     return type(metric), str(settings), *((tuple(tensor.shape), tensor.dtype) for tensor in tensors)
 

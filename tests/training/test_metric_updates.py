@@ -83,6 +83,17 @@ def test_metrics_that_are_not_alike_stay_apart():
             np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-6)
 
 
+@pytest.mark.parametrize("make", [M.BinaryAccuracy, lambda: M.AUC(num_thresholds=10)])
+def test_one_metric_of_two_tasks_takes_in_both(make):
+    first, second = updates_of(make, *CASES["yes or no"][1:], tasks=2)
+    tf.function(lambda: update_all([first, (first[0], *second[1:])]))()
+    expected = make()
+    for _, labels, outputs, weights in (first, second):
+        expected.update_state(labels, outputs, sample_weight=weights)
+    for mine, theirs in zip(first[0].variables, expected.variables, strict=True):
+        np.testing.assert_allclose(mine.numpy(), theirs.numpy(), rtol=1e-6)
+
+
 def test_shapes_that_are_not_known_are_no_obstacle():
     metrics = [M.BinaryAccuracy(), M.BinaryAccuracy()]
     unknown = [tf.TensorSpec([None, None]), tf.TensorSpec([None, 1]), tf.TensorSpec([None])]

@@ -130,6 +130,7 @@ def _best_on_the_way(
 def _best_of_all(
     matrix: tf.Tensor, points: tf.Tensor, goal: tf.Tensor, slopes: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
+    """The same, by comparing all of these points."""
     size = matrix.shape[0]
     sinking = goal < 0.0
     at_zero = tf.where(sinking, -tf.math.divide_no_nan(points, goal), float("inf"))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from math import prod
 from typing import Any
 
+import keras
 import tensorflow as tf
 
 from mtl_keras.training import label_checks
@@ -13,6 +14,10 @@ from mtl_keras.training.task_plan import TaskPlan
 
 # from so many numbers of an example on, copying them costs more than operations
 LARGE = 2**7
+
+# Keras takes cross-entropies of what goes into these, as outputs of exactly 0 and 1 have no gradient; it knows them by
+# the operation that made a tensor
+_ACTIVATIONS = {"Softmax": keras.activations.softmax, "Sigmoid": keras.activations.sigmoid}
 
 
 @dataclass(frozen=True)
@@ -95,16 +100,31 @@ def _kind(plan: TaskPlan, *tensors: tf.Tensor | None) -> tuple | None:
     way = way_of(plan.plain_loss)
     if way is None or not all(s is None or (s.is_fully_defined() and prod(s) < LARGE) for s in shapes):
         return None
+    if tf.executing_eagerly():  # tensors do not know then what made them
+        return None
     # texts, as NaN is not itself
     numbers = f"{plan.missing} {plan.label_range} {plan.class_ids} {plan.output_rank} {plan.class_weight}"
     dtypes = [None if tensor is None else tensor.dtype for tensor in tensors]
-    return way, plan.target_way, numbers, plan.divide_by_weights, shapes, dtypes
+    return way, plan.target_way, numbers, plan.divide_by_weights, shapes, dtypes, _activation(tensors[1])
+
+
+def _activation(loss_input: Any) -> str | None:
+    """The operation that made a tensor, if it is one of `_ACTIVATIONS`."""
+    operation = getattr(loss_input, "op", None)
+    return operation.type if operation is not None and operation.type in _ACTIVATIONS else None
 
 
 def _joined(plans: list[TaskPlan], labels: list, loss_inputs: list, weights: list) -> Alike:
     if len(plans) == 1:
         return Alike(plans, labels[0], loss_inputs[0], weights[0])
-    return Alike(plans, _one(labels), _one(loss_inputs), None if weights[0] is None else _one(weights))
+    return Alike(plans, _one(labels), _one_loss_input(loss_inputs), None if weights[0] is None else _one(weights))
+
+
+def _one_loss_input(tensors: list[tf.Tensor]) -> tf.Tensor:
+    activation = _activation(tensors[0])
+    if activation is None:
+        return _one(tensors)
+    return _ACTIVATIONS[activation](_one([tensor.op.inputs[0] for tensor in tensors]))
 
 
 def _one(tensors: list[tf.Tensor]) -> tf.Tensor:

@@ -7,7 +7,7 @@ import tensorflow as tf
 from mtl_keras.errors import message
 from mtl_keras.weightings.base import GradientWeighting, register
 from mtl_keras.weightings.checks import number
-from mtl_keras.weightings.solvers import rows_of, worst_case_in_ball
+from mtl_keras.weightings.solvers import active_rows, rows_of, worst_case_in_ball, worst_case_of_two
 
 RESCALES = ("none", "square", "linear")
 
@@ -53,14 +53,23 @@ class CAGrad(GradientWeighting):
         self.rescale = rescale
 
     def call(self, losses: tf.Tensor, gramian: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-        rows = rows_of(gramian, present)
-        mask = tf.cast(present, rows.norms.dtype)
+        gramian = tf.cast(gramian, tf.float64)
+        mask = tf.cast(present, gramian.dtype)
         mean = tf.math.divide_no_nan(mask, tf.reduce_sum(mask))
         weights = mean
         if self.c > 0:
-            centre = tf.linalg.matvec(rows.vectors, mean, transpose_a=True)
-            weights += worst_case_in_ball(rows.vectors, rows.active, centre, self.c * tf.norm(centre))
+            weights += self._bent(gramian, mean, present)
         return weights / {"none": 1.0, "square": 1.0 + self.c**2, "linear": 1.0 + self.c}[self.rescale]
+
+    def _bent(self, gramian: tf.Tensor, mean: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+        """What the worst tasks get beside the mean."""
+        if gramian.shape[0] == 2:
+            active = active_rows(gramian, present)
+            alone = self.c * mean * tf.cast(active, mean.dtype)
+            return tf.where(tf.reduce_all(active), worst_case_of_two(gramian, self.c), alone)
+        rows = rows_of(gramian, present)
+        centre = tf.linalg.matvec(rows.vectors, mean, transpose_a=True)
+        return worst_case_in_ball(rows.vectors, rows.active, centre, self.c * tf.norm(centre))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "c": self.c, "rescale": self.rescale}

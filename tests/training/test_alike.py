@@ -1,6 +1,7 @@
 """Tasks that are read and compared alike are taken together, and give what each gives alone."""
 
 import inspect
+from functools import partial
 
 import keras
 import numpy as np
@@ -50,38 +51,83 @@ def plans(class_weight=None):
     ]
 
 
+def in_graph(function):
+    """What it gives in a graph, in which tensors know what made them."""
+    return tf.function(function, autograph=False)()
+
+
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("class_weight", [None, {0: 2.0, 2: 0.5}])
 def test_together_is_as_alone(weighted, class_weight):
     tasks = plans(class_weight)
     labels, read, weights = batch(HEADS)
     given = weights if weighted else {}
-    with tf.GradientTape(persistent=True) as tape:
-        tape.watch(read)
-        together = task_losses(tasks, labels, read, read, given, training=True)
-        alone = [task_losses([task], labels, read, read, given, training=True) for task in tasks]
-        total, totals = tf.reduce_sum(together.sums), [one.sums[0] for one in alone]
-    np.testing.assert_array_equal(together.sums, totals)
-    np.testing.assert_array_equal(together.counts, [one.counts[0] for one in alone])
-    assert all(together.counts < B)
-    for task, one, its_total in zip(tasks, alone, totals, strict=True):
-        for of_all, own in (
-            (together.labels, one.labels),
-            (together.masks, one.masks),
-            (together.weights, one.weights),
-        ):
-            np.testing.assert_array_equal(of_all[task.name], own[task.name])
+
+    def found(of):
+        """Losses, labels, masks and weights of some tasks, and the gradient of all their losses at the outputs."""
+        with tf.GradientTape() as tape:
+            tape.watch(read)
+            losses = task_losses(of, labels, read, read, given, training=True)
+        return vars(losses), tape.gradient(losses.sums, read)
+
+    together, gradients = in_graph(lambda: found(tasks))
+    alone = [in_graph(partial(found, [task])) for task in tasks]
+    np.testing.assert_array_equal(together["sums"], [one["sums"][0] for one, _ in alone])
+    np.testing.assert_array_equal(together["counts"], [one["counts"][0] for one, _ in alone])
+    assert all(together["counts"] < B)
+    for task, (one, of_one) in zip(tasks, alone, strict=True):
+        for what in ("labels", "masks", "weights"):
+            np.testing.assert_array_equal(together[what][task.name], one[what][task.name])
         # the gradient of all tasks together at one output is that of its own task
-        np.testing.assert_allclose(
-            tape.gradient(total, read[task.name]), tape.gradient(its_total, read[task.name]), rtol=1e-6
-        )
+        np.testing.assert_allclose(gradients[task.name], of_one[task.name], rtol=1e-6)
+
+
+OUTPUTS = {
+    "sparse_categorical_crossentropy": (keras.activations.softmax, 3, lambda ids: ids),
+    "categorical_crossentropy": (keras.activations.softmax, 3, lambda ids: tf.one_hot(ids, 3)),
+    "binary_crossentropy": (keras.activations.sigmoid, 1, lambda ids: tf.cast(ids > 0, tf.float32)[:, None]),
+    "mean_squared_error": (keras.activations.sigmoid, 1, lambda ids: tf.cast(ids, tf.float32)[:, None]),
+}
+
+
+@pytest.mark.parametrize("how", ["eager", "graph"])
+@pytest.mark.parametrize("loss", OUTPUTS)
+def test_saturated_outputs_have_the_losses_and_gradients_of_plain_keras(loss, how):
+    """Keras takes cross-entropies from what goes into the activation: an output of exactly 0 would have no gradient."""
+    activation, size, as_labels = OUTPUTS[loss]
+    x = keras.Input((4,))
+    h = keras.layers.Dense(4, name="trunk")(x)
+    model = mtl.MultiTaskModel(x, {name: keras.layers.Dense(size, name=name)(h) for name in "ab"})
+    model.compile("sgd", loss=dict.fromkeys("ab", loss))
+    rng = np.random.default_rng(0)
+    before = {name: tf.constant(50.0 * rng.normal(size=(B, size)), tf.float32) for name in "ab"}
+    labels = {name: as_labels(tf.constant(rng.integers(0, 3, B))) for name in "ab"}
+
+    def ours():
+        with tf.GradientTape() as tape:
+            tape.watch(before)
+            outputs = {name: activation(tensor) for name, tensor in before.items()}
+            sums = task_losses(model.plan.tasks, labels, outputs, {}, {}, training=True).sums
+        return sums, tape.gradient(sums, before)
+
+    sums, gradients = ours() if how == "eager" else in_graph(ours)
+    for index, name in enumerate("ab"):
+        with tf.GradientTape() as tape:
+            tape.watch(before[name])
+            expected = B * keras.losses.get(loss)(labels[name], activation(before[name]))
+            expected = tf.reduce_sum(expected) / len(tf.reshape(expected, [-1]))
+        np.testing.assert_allclose(sums[index], expected, rtol=1e-6)
+        np.testing.assert_allclose(gradients[name], tape.gradient(expected, before[name]), rtol=1e-5, atol=1e-7)
 
 
 def test_which_are_taken_together():
     def names(changed=None, weights=None):
         labels, read, _ = batch(HEADS)
-        found = alike.taken_together(plans(), labels | (changed or {}), read, read, weights or {})
-        assert [len(tasks.labels) for tasks in found] == [B * len(tasks.plans) for tasks in found]
+        parts = (labels | (changed or {}), read, weights or {})
+        with tf.Graph().as_default():
+            labels, read, weights = ({n: tf.constant(t.numpy()) for n, t in part.items()} for part in parts)
+            found = alike.taken_together(plans(), labels, read, read, weights)
+        assert [tasks.labels.shape[0] for tasks in found] == [B * len(tasks.plans) for tasks in found]
         return [[plan.name for plan in tasks.plans] for tasks in found]
 
     apart = [["smooth"], ["size"], ["rank"]]

@@ -17,13 +17,14 @@ they would get without them.
 
 from mtl_keras.weightings.solvers.cone import cone_weights
 from mtl_keras.weightings.solvers.fair import fair_weights
-from mtl_keras.weightings.solvers.hull import least_norm, worst_case_in_ball
+from mtl_keras.weightings.solvers.hull import least_norm, worst_case_in_ball, worst_case_of_two
 from mtl_keras.weightings.solvers.projections import projection_weights
-from mtl_keras.weightings.solvers.rows import Rows, rows_of
+from mtl_keras.weightings.solvers.rows import Rows, active_rows, rows_of
 from mtl_keras.weightings.solvers.spectrum import spectrum
 
 __all__ = [
     "Rows",
+    "active_rows",
     "cone_weights",
     "fair_weights",
     "least_norm",
@@ -31,4 +32,5 @@ __all__ = [
     "rows_of",
     "spectrum",
     "worst_case_in_ball",
+    "worst_case_of_two",
 ]

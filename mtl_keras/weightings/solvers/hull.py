@@ -3,6 +3,7 @@
 import tensorflow as tf
 
 from mtl_keras.weightings.solvers.orthant import RIDGE, nonnegative_minimum
+from mtl_keras.weightings.solvers.rows import DEPENDENT
 
 # what a vector of length 0 counts as: the hull then has its shortest point there
 NO_LENGTH = 1e-150
@@ -11,8 +12,6 @@ FARTHEST = 1e6
 # a difference that is this part of what it was taken from is rounding
 STEADY = 1e-12
 BALL_STEPS, ON_THE_BALL = 40, 1e-10
-# two rows with a sine beyond this span a plane
-INDEPENDENT = 1e-6
 
 
 def least_norm(vectors: tf.Tensor, active: tf.Tensor, start: tf.Tensor | None = None) -> tf.Tensor:
@@ -59,34 +58,6 @@ def worst_case_in_ball(vectors: tf.Tensor, active: tf.Tensor, centre: tf.Tensor,
         float64 [K]; 0 where not active. Where no point of the ball has a product above 0 with all rows, the direction
         nearest to the centre that harms none, if the ball has one.
     """
-    if vectors.shape[0] != 2:
-        return _search_in_ball(vectors, active, centre, radius)
-    area = tf.abs(tf.linalg.det(vectors))
-    spanning = tf.reduce_all(active) & (area > INDEPENDENT * tf.reduce_prod(tf.norm(vectors, axis=1)))
-    return tf.cond(
-        spanning,
-        lambda: _worst_case_of_two(vectors, area, centre, radius),
-        lambda: _search_in_ball(vectors, active, centre, radius),
-    )
-
-
-def _worst_case_of_two(vectors: tf.Tensor, area: tf.Tensor, centre: tf.Tensor, radius: tf.Tensor) -> tf.Tensor:
-    """The same for two rows that span a parallelogram of this area, without a search.
-
-    The point of the line through both rows that lies `t |e|` from its foot, e from one row to the other, is best where
-    `centre . e + radius t |e|^2 / sqrt((t |e|)^2 + h^2)` is 0, h the line's distance from 0; beyond a row, that row.
-    """
-    first, second = tf.unstack(vectors)
-    edge = second - first
-    square, pull = tf.reduce_sum(edge**2), tf.reduce_sum(edge * centre)
-    room = radius**2 * square - pull**2
-    beyond = tf.where(pull > 0.0, tf.constant(-float("inf"), square.dtype), float("inf"))
-    beside = tf.where(room > 0.0, -pull * area / (square * tf.sqrt(room)), beyond)
-    part = tf.clip_by_value(beside - tf.reduce_sum(first * edge) / square, 0.0, 1.0)
-    return radius / tf.norm(first + part * edge) * tf.stack([1.0 - part, part])
-
-
-def _search_in_ball(vectors: tf.Tensor, active: tf.Tensor, centre: tf.Tensor, radius: tf.Tensor) -> tf.Tensor:
     lengths = tf.norm(vectors, axis=1)
     products = tf.linalg.matvec(vectors, centre)
     low = radius / tf.reduce_max(tf.where(active, lengths, 0.0))
@@ -116,6 +87,38 @@ def _search_in_ball(vectors: tf.Tensor, active: tf.Tensor, centre: tf.Tensor, ra
     start = (tf.constant(0), low, high, first, first, tf.zeros_like(lengths), tf.reduce_any(active) & (radius > 0.0))
     _, _, _, _, reach, w, _ = tf.while_loop(going_on, step, start)
     return tf.where(active, reach * w, 0.0)
+
+
+def worst_case_of_two(gramian: tf.Tensor, c: float) -> tf.Tensor:
+    """`worst_case_in_ball` for two rows, from their products alone: around their mean, with c times its length.
+
+    With e from one row to the other, the hull's point `t |e|` from the foot of 0 on the line through both, at its
+    distance h from 0, is best where `mean . e + radius t |e|^2 / sqrt((t |e|)^2 + h^2)` is 0; beyond a row, that row.
+
+    Args:
+        gramian: float64 [2, 2], of rows that are not zero.
+        c: Above 0.
+
+    Returns:
+        float64 [2].
+    """
+    a, p, _, b = tf.unstack(tf.reshape(gramian / tf.linalg.trace(gramian), [4]))
+    # parallel rows count as such with the least angle that `rows_of` tells from none
+    largest = tf.sqrt(a * b) * (1.0 - 0.5 * DEPENDENT)
+    are_opposite = p < -largest
+    p = tf.clip_by_value(p, -largest, largest)
+    first, second, difference, area = b - p, a - p, b - a, a * b - p**2  # times |e|: the rows' distances from the foot
+    room = 4.0 * c**2 * area - (1.0 - c**2) * difference**2
+    inside = room > 0.0
+    if c > 1.0:  # nothing helps both of two opposite rows: come to where neither is harmed
+        inside &= ~are_opposite
+    beside = tf.where(inside, tf.sqrt(area / room), tf.constant(float("inf"), a.dtype))
+    beside = tf.clip_by_value(tf.math.multiply_no_nan(beside, difference), -first, second)
+    square = first + second
+    reach = tf.sqrt(0.25 * c**2 * (a + b + 2.0 * p) / (square * (area + beside**2)))
+    if c > 1.0:
+        reach = tf.where(are_opposite, reach / c, reach)
+    return reach * tf.stack([first + beside, second - beside])
 
 
 def _square_that_falls(vectors: tf.Tensor, moved: tf.Tensor, products: tf.Tensor, w: tf.Tensor) -> tf.Tensor:

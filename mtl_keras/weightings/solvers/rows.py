@@ -54,14 +54,19 @@ def rows_of(gramian: tf.Tensor, present: tf.Tensor) -> Rows:
         present: Which rows to take, bool [K].
     """
     gramian = tf.cast(gramian, tf.float64)
-    squares = tf.linalg.diag_part(gramian)
-    active = present & (squares > 0.0) & tf.math.is_finite(squares)
-    norms = tf.sqrt(tf.where(active, squares, 0.0))
+    active = active_rows(gramian, present)
+    norms = tf.sqrt(tf.where(active, tf.linalg.diag_part(gramian), 0.0))
     inverse = tf.math.divide_no_nan(tf.ones_like(norms), norms)
     # one after the other: the product of two such factors can be infinite
     cosines = tf.math.multiply_no_nan(tf.math.multiply_no_nan(gramian, inverse[:, None]), inverse[None, :])
     units, rank = _factor(cosines)
     return Rows(units, norms, active, rank)
+
+
+def active_rows(gramian: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
+    """The rows that take part, bool [K]: present, not zero and finite."""
+    squares = tf.linalg.diag_part(gramian)
+    return present & (squares > 0.0) & tf.math.is_finite(squares)
 
 
 def _factor(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

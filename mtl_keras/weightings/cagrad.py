@@ -7,7 +7,7 @@ import tensorflow as tf
 from mtl_keras.errors import message
 from mtl_keras.weightings.base import GradientWeighting, register
 from mtl_keras.weightings.checks import number
-from mtl_keras.weightings.solvers import active_rows, rows_of, worst_case_in_ball, worst_case_of_two
+from mtl_keras.weightings.solvers import worst_case_in_ball
 
 RESCALES = ("none", "square", "linear")
 
@@ -58,18 +58,8 @@ class CAGrad(GradientWeighting):
         mean = tf.math.divide_no_nan(mask, tf.reduce_sum(mask))
         weights = mean
         if self.c > 0:
-            weights += self._bent(gramian, mean, present)
+            weights += worst_case_in_ball(gramian, present, mean, self.c)
         return weights / {"none": 1.0, "square": 1.0 + self.c**2, "linear": 1.0 + self.c}[self.rescale]
-
-    def _bent(self, gramian: tf.Tensor, mean: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-        """What the worst tasks get beside the mean."""
-        if gramian.shape[0] == 2:
-            active = active_rows(gramian, present)
-            alone = self.c * mean * tf.cast(active, mean.dtype)
-            return tf.where(tf.reduce_all(active), worst_case_of_two(gramian, self.c), alone)
-        rows = rows_of(gramian, present)
-        centre = tf.linalg.matvec(rows.vectors, mean, transpose_a=True)
-        return worst_case_in_ball(rows.vectors, rows.active, centre, self.c * tf.norm(centre))
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "c": self.c, "rescale": self.rescale}

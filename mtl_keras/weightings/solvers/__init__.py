@@ -4,7 +4,8 @@
 |------------------|---------|
 | `rows.py`        | a Gramian as K rows of unit length, with what is zero or linearly dependent set aside |
 | `orthant.py`     | the least of a convex quadratic function over the points that are at least 0 |
-| `hull.py`        | the shortest vector in the hull of the rows, and the best worst case in a ball |
+| `hull.py`        | the shortest vector in the hull of the rows |
+| `ball.py`        | the best worst case in a ball around the mean of the rows |
 | `cone.py`        | projections on the directions that harm no task |
 | `fair.py`        | positive weights with `(G a)_i = a_i^-q` |
 | `projections.py` | the combination with given projections on every row |
@@ -15,16 +16,16 @@ raises and nothing is NaN, whatever the Gramian: rows that are zero or not finit
 they would get without them.
 """
 
+from mtl_keras.weightings.solvers.ball import worst_case_in_ball
 from mtl_keras.weightings.solvers.cone import cone_weights
 from mtl_keras.weightings.solvers.fair import fair_weights
-from mtl_keras.weightings.solvers.hull import least_norm, worst_case_in_ball, worst_case_of_two
+from mtl_keras.weightings.solvers.hull import least_norm
 from mtl_keras.weightings.solvers.projections import projection_weights
-from mtl_keras.weightings.solvers.rows import Rows, active_rows, rows_of
+from mtl_keras.weightings.solvers.rows import Rows, rows_of
 from mtl_keras.weightings.solvers.spectrum import spectrum
 
 __all__ = [
     "Rows",
-    "active_rows",
     "cone_weights",
     "fair_weights",
     "least_norm",
@@ -32,5 +33,4 @@ __all__ = [
     "rows_of",
     "spectrum",
     "worst_case_in_ball",
-    "worst_case_of_two",
 ]

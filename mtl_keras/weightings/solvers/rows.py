@@ -77,16 +77,20 @@ def _factor(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     diagonal = tf.linalg.diag_part(matrix)
     taken = tf.where(diagonal > 0.0, tf.ones_like(diagonal), 0.0)
     whole = tf.linalg.set_diag(matrix, diagonal + (1.0 - taken))
-    identity = tf.eye(size, dtype=matrix.dtype)
-    inverse = tf.linalg.cholesky_solve(tf.linalg.cholesky(whole + REGULAR * identity), identity)
-    # no eigenvalue of an inverse is larger than its norm: all of the matrix are above REGULAR
-    is_regular = tf.norm(inverse) < 0.5 / REGULAR
 
     def at_once() -> tuple[tf.Tensor, tf.Tensor]:
         columns = tf.gather(tf.linalg.cholesky(whole) * taken[:, None], tf.argsort(-taken), axis=1)
         return columns, tf.cast(tf.reduce_sum(taken), tf.int32)
 
-    return tf.cond(is_regular, at_once, lambda: _factor_by_search(matrix))
+    return tf.cond(is_regular(whole), at_once, lambda: _factor_by_search(matrix))
+
+
+def is_regular(cosines: tf.Tensor) -> tf.Tensor:
+    """Whether all eigenvalues of a matrix [K, K] are surely above `REGULAR`, bool."""
+    identity = tf.eye(cosines.shape[0], dtype=cosines.dtype)
+    inverse_factor = tf.linalg.triangular_solve(tf.linalg.cholesky(cosines + REGULAR * identity), identity)
+    # the sum of all eigenvalues of the inverse of what is REGULAR larger
+    return tf.reduce_sum(inverse_factor**2) < 0.5 / REGULAR
 
 
 def _factor_by_search(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -9,8 +9,8 @@ import tensorflow as tf
 LARGE = 2**20
 _PART = 2**10
 
-# up to so many rows are summed one by one, as stacking them would cost more
-_FEW = 4
+# up to so many rows are summed one by one, as stacking them would cost more; multiplied too if they are so long
+_FEW, _LONG = 4, 2**12
 
 # one entry per variable or feature tensor; None where a task does not depend on it
 Row = list[tf.Tensor | None]
@@ -33,17 +33,23 @@ class Block:
     dtype: tf.DType
 
     @property
+    def size(self) -> int:
+        """How many numbers a row has; 0 where that is not known."""
+        return self.rows[0].shape[0] or 0
+
+    @property
     def is_large(self) -> bool:
-        return (self.rows[0].shape[0] or 0) >= LARGE
+        return self.size >= LARGE
 
     def products(self) -> tf.Tensor:
         """Inner products of the rows, float64 [len(tasks), len(tasks)]."""
-        if not self.is_large:
+        if not self.is_large and (len(self.rows) > _FEW or self.size < _LONG):
             matrix = tf.stack(self.rows)
             return tf.cast(tf.matmul(matrix, matrix, transpose_b=True), tf.float64)
-        lower = [[_dot(a, b) for b in self.rows[: i + 1]] for i, a in enumerate(self.rows)]
+        dot = _dot if self.is_large else _short_dot
+        lower = [[dot(a, b) for b in self.rows[: i + 1]] for i, a in enumerate(self.rows)]
         places = range(len(self.rows))
-        return tf.stack([tf.stack([lower[max(i, j)][min(i, j)] for j in places]) for i in places])
+        return tf.cast(tf.stack([tf.stack([lower[max(i, j)][min(i, j)] for j in places]) for i in places]), tf.float64)
 
     def sum(self, weights: tf.Tensor) -> tf.Tensor:
         """The weighted sum of the rows in the piece's own shape and dtype; weights float32 [len(tasks)].
@@ -58,6 +64,11 @@ class Block:
         else:
             summed = tf.reduce_sum(tf.math.multiply_no_nan(tf.stack(self.rows), weights[:, None]), axis=0)
         return tf.cast(tf.reshape(summed, self.shape), self.dtype)
+
+
+def _short_dot(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:
+    """The inner product of two rows, float32."""
+    return 2.0 * tf.nn.l2_loss(a) if a is b else tf.reduce_sum(a * b)
 
 
 def _dot(a: tf.Tensor, b: tf.Tensor) -> tf.Tensor:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
 from math import prod
+from typing import Any
 
 import tensorflow as tf
 
@@ -29,11 +30,16 @@ class Group:
         """Whether it is a single gradient."""
         return len(self.places) == 1
 
+    def has_one_of_each(self, num_rows: int) -> bool:
+        """Whether it has one gradient of every row, in their order."""
+        return [row for row, _ in self.places] == list(range(num_rows))
+
     def of_rows(self, values: tf.Tensor) -> tf.Tensor:
         """One value per row, of the values' dtype and to be spread over them: [n, 1, ...], a scalar where n is 1."""
         if self.is_one:
             return tf.cast(values[self.places[0][0]], self.values.dtype)
-        found = tf.gather(values, [row for row, _ in self.places])
+        is_all = self.has_one_of_each(values.shape[0])
+        found = values if is_all else tf.gather(values, [row for row, _ in self.places])
         return tf.reshape(tf.cast(found, self.values.dtype), [-1] + [1] * (self.values.shape.rank - 1))
 
     def are_finite(self) -> tf.Tensor:
@@ -63,6 +69,21 @@ def changed(rows: list[Row], change: Callable[[Group], tf.Tensor]) -> list[Row]:
     return result
 
 
+def stacked(tensors: list[tf.Tensor]) -> tf.Tensor:
+    """`tf.stack`, at no cost where the tensors are all that one was unstacked into."""
+    whole = _unstacked(tensors)
+    return tf.stack(tensors) if whole is None else whole
+
+
+def _unstacked(tensors: list[tf.Tensor]) -> Any:
+    operation = getattr(tensors[0], "op", None)  # eager tensors do not know what made them
+    if operation is None or operation.type != "Unpack" or operation.get_attr("axis") != 0:
+        return None
+    parts = operation.outputs
+    is_whole = len(parts) == len(tensors) and all(a is b for a, b in zip(parts, tensors, strict=True))
+    return operation.inputs[0] if is_whole else None
+
+
 def scaled(rows: list[Row], factors: tf.Tensor) -> list[Row]:
     """Rows times their factors [len(rows)]; a factor of 0 hides what is not finite."""
     return changed(rows, lambda group: tf.math.multiply_no_nan(group.values, group.of_rows(factors)))
@@ -70,7 +91,7 @@ def scaled(rows: list[Row], factors: tf.Tensor) -> list[Row]:
 
 def _group(members: list[tuple[int, int, tf.Tensor]]) -> Group:
     pieces = [piece for *_, piece in members]
-    return Group([(i, j) for i, j, _ in members], pieces[0] if len(pieces) == 1 else tf.stack(pieces))
+    return Group([(i, j) for i, j, _ in members], pieces[0] if len(pieces) == 1 else stacked(pieces))
 
 
 def _key(piece: tf.Tensor, row: int, column: int) -> Hashable:

@@ -43,7 +43,10 @@ class Alike:
 
     def by_task(self, tensor: tf.Tensor) -> dict[str, tf.Tensor]:
         """A tensor [n * B, ...] by task, [B, ...]."""
-        parts = tf.split(tensor, len(self.plans)) if len(self.plans) > 1 else [tensor]
+        count = len(self.plans)
+        if count == 1:
+            return {self.plan.name: tensor}
+        parts = tf.unstack(tf.reshape(tensor, [count, -1, *tensor.shape[1:]]), num=count)
         return {plan.name: part for plan, part in zip(self.plans, parts, strict=True)}
 
 

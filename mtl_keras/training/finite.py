@@ -22,7 +22,8 @@ Pairs = list[tuple[Any, keras.Variable]]
 def overflowed(rows_of_tasks: list[list[Row]]) -> tf.Tensor:
     """Which tasks have a gradient that is not finite, on any replica, bool [K]; given lists of K rows."""
     whole = [[piece for row in rows for piece in row] for rows in zip(*rows_of_tasks, strict=True)]
-    return replicas.total([tf.cast(_not_finite(whole), tf.float32)])[0] > 0.0
+    found = _not_finite(whole)
+    return found if replicas.count() == 1 else replicas.total([tf.cast(found, tf.float32)])[0] > 0.0
 
 
 def skips_whole_steps(optimizer: Any) -> bool:
@@ -62,8 +63,7 @@ def stopped(optimizer: Any, pairs: Pairs, measured: Measured) -> tuple[Pairs, Me
         (tf.IndexedSlices(value, g.indices, g.dense_shape) if isinstance(g, tf.IndexedSlices) else value, variable)
         for value, (g, variable) in zip(values, pairs, strict=True)
     ]
-    all_of_them = tf.fill(tf.shape(measured.present), stop)
-    return changed, measured.without(all_of_them, skips), stop
+    return changed, measured.without(stop, skips), stop
 
 
 def lower_loss_scale(optimizer: Any, when: tf.Tensor) -> None:
@@ -125,10 +125,11 @@ class SatOut(keras.callbacks.Callback):
 
 def _not_finite(rows: list[Row]) -> tf.Tensor:
     """Which rows hold a number that is not finite, bool [len(rows)]."""
-    flags, of_row = [], []
-    for group in groups.groups(rows):
-        flags.append(group.are_finite())
-        of_row += [row for row, _ in group.places]
-    if not flags:
+    found = groups.groups(rows)
+    if not found:
         return tf.zeros([len(rows)], tf.bool)
+    flags = [group.are_finite() for group in found]
+    if all(group.has_one_of_each(len(rows)) for group in found):
+        return ~tf.reduce_all(tf.stack(flags), 0)
+    of_row = [row for group in found for row, _ in group.places]
     return tf.math.unsorted_segment_min(tf.cast(tf.concat(flags, 0), tf.int32), of_row, len(rows)) == 0

@@ -25,8 +25,9 @@ class Measured:
         present: Which tasks train: with a label in the global batch, a finite loss and, in training, not told to sit
             out, bool [K].
         scale: What the losses were multiplied by [K].
-        failed: Which tasks would train if all were finite, see `finite.py`, bool [K].
-        overflowed: Which of them have a finite loss, but not a finite gradient, bool [K].
+        by_loss, by_gradient: Which tasks sit out since their loss, or only their gradient, is not finite, bool [K]; see
+            `finite.py`.
+        overflowed: Which tasks have a finite loss, but not a finite gradient, whether they sit out or all do, bool [K].
     """
 
     found: TaskLosses
@@ -35,13 +36,19 @@ class Measured:
     counts: tf.Tensor
     present: tf.Tensor
     scale: tf.Tensor
-    failed: tf.Tensor
+    by_loss: tf.Tensor
+    by_gradient: tf.Tensor
     overflowed: tf.Tensor
+
+    @property
+    def failed(self) -> tf.Tensor:
+        """Which tasks would train if all were finite, bool [K]."""
+        return self.by_loss | self.by_gradient
 
     @property
     def nobody(self) -> tf.Tensor:
         """Whether all tasks that would train are not finite, bool."""
-        return tf.reduce_any(self.failed | self.overflowed) & ~tf.reduce_any(self.present)
+        return tf.reduce_any(self.by_loss | self.overflowed) & ~tf.reduce_any(self.present)
 
     def of_present(self, factors: tf.Tensor | None) -> tf.Tensor:
         """Factors [K], by default 1, of the tasks that train, and 0 of all others."""
@@ -51,7 +58,7 @@ class Measured:
         """The same, but tasks with these gradients sit out too.
 
         Args:
-            overflowed: Whose gradient is not finite, bool [K].
+            overflowed: Whose gradient is not finite, bool [K], or one for all.
             may_skip: Whether the optimizer skips steps in which all gradients overflow: then no task is to blame.
         """
         overflowed &= self.present
@@ -61,7 +68,7 @@ class Measured:
             self,
             losses=tf.where(present, self.losses, 0.0),
             present=present,
-            failed=self.failed | blamed,
+            by_gradient=self.by_gradient | blamed,
             overflowed=self.overflowed | overflowed,
         )
 
@@ -76,8 +83,8 @@ def measure(plan: StepPlan, forward: dict[str, Any], y: Any, sample_weight: Any,
         scale *= factors
         present &= factors > 0.0
     losses = scale * tf.math.divide_no_nan(sums, counts)
-    failed = present & ~tf.math.is_finite(losses)
-    present &= ~failed
+    by_loss = present & ~tf.math.is_finite(losses)
+    present &= ~by_loss
     losses = tf.where(present, losses, 0.0)
     if plan.weighting.positive_losses and training:
         text = f"Expected losses of at least 0 for weighting {plan.weighting.name!r}. Received: {plan.names}="
@@ -86,4 +93,5 @@ def measure(plan: StepPlan, forward: dict[str, Any], y: Any, sample_weight: Any,
         with tf.control_dependencies([] if check is None else [check]):
             losses = tf.where(present, tf.maximum(losses, _ABOVE_ZERO), 0.0)
     shares = tf.where(present, scale * tf.math.divide_no_nan(found.sums, counts), 0.0)
-    return Measured(found, shares, losses, counts, present, scale, failed, tf.zeros_like(failed))
+    nobody = tf.zeros_like(by_loss)
+    return Measured(found, shares, losses, counts, present, scale, by_loss, nobody, nobody)

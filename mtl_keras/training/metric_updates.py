@@ -7,6 +7,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mtl_keras.gradients.groups import stacked
 from mtl_keras.training.alike import LARGE
 
 # Keras' means over examples, and the functions that these are means of
@@ -49,7 +50,7 @@ def _kind(metric: keras.metrics.Metric, *tensors: tf.Tensor) -> Hashable:
 
 def _update_together(updates: list[Update]) -> None:
     metrics, *parts = zip(*updates, strict=True)
-    labels, outputs, weights = (tf.stack(part) for part in parts)
+    labels, outputs, weights = (stacked(list(part)) for part in parts)
     config: dict[str, Any] = {k: v for k, v in metrics[0].get_config().items() if k not in ("name", "dtype")}
     dtype = metrics[0].dtype
     # one after the other, as if they were examples of one task

@@ -229,8 +229,8 @@ def _nothing_moves(plan: StepPlan) -> Iterator[None]:
 def _whole(plan: StepPlan, parts: list[Measured]) -> Measured:
     """The losses of a batch from those of its parts."""
     counts = tf.add_n([part.counts for part in parts])
-    failed = _any([part.failed for part in parts])
-    present = _any([part.present for part in parts]) & ~failed
+    by_loss = _any([part.by_loss for part in parts])
+    present = _any([part.present for part in parts]) & ~by_loss
     losses = tf.math.divide_no_nan(tf.add_n([part.counts * part.losses for part in parts]), counts)
     found = [part.found for part in parts]
     of_whole = TaskLosses(
@@ -239,8 +239,9 @@ def _whole(plan: StepPlan, parts: list[Measured]) -> Measured:
         *(_joined([getattr(part, name) for part in found]) for name in ("labels", "masks", "weights")),
     )
     losses = tf.where(present, losses, 0.0)
-    none = tf.zeros_like(failed)
-    return Measured(of_whole, tf.zeros_like(losses), losses, counts, present, parts[0].scale, failed, none)
+    nobody = tf.zeros_like(by_loss)
+    shares = tf.zeros_like(losses)
+    return Measured(of_whole, shares, losses, counts, present, parts[0].scale, by_loss, nobody, nobody)
 
 
 def _joined(parts: list[dict[str, tf.Tensor]]) -> dict[str, tf.Tensor]:

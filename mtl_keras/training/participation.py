@@ -49,7 +49,7 @@ class Participation:
     def factors(self, names: Sequence[str]) -> tf.Tensor:
         """What the losses of these tasks are multiplied by, float32 [K]."""
         both = tf.convert_to_tensor(self._taking_part.value) * tf.convert_to_tensor(self._emphasis.value)
-        return tf.gather(both, [self.names.index(name) for name in names])
+        return both if list(names) == self.names else tf.gather(both, [self.names.index(name) for name in names])
 
     def reset(self, sitting_out: Iterable[str] = ()) -> None:
         """All tasks take part with emphasis 1, but for those that sit out."""

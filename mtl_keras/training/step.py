@@ -79,7 +79,7 @@ def _track(
     found, outputs, failed = measured.found, forward["output"], measured.failed
     there = tf.cast(~failed, tf.float32)
     sums, counts = (tf.math.multiply_no_nan(values, there) for values in (found.sums, found.counts))
-    sat_out = tf.cast([failed & ~measured.overflowed, failed & measured.overflowed], tf.float32) / replicas.count()
+    sat_out = tf.cast([measured.by_loss, measured.by_gradient], tf.float32) / replicas.count()
     plan.tracker.update_state(sums, counts, weights, added, examples, sat_out)
 
     parts = (found.labels, outputs, found.masks, found.weights)

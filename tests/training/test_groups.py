@@ -49,3 +49,18 @@ def test_a_factor_of_0_hides_what_is_not_finite():
         hidden = groups.scaled(pieces, tf.zeros([len(pieces)]))
         assert all(group.are_finite().numpy().all() for group in groups.groups(hidden))
         np.testing.assert_array_equal(hidden[0][0], [0.0, 0.0])
+
+
+def test_what_was_taken_apart_is_not_put_together_anew():
+    @tf.function(input_signature=[tf.TensorSpec([3, 2])])
+    def stacks(values):
+        parts = tf.unstack(values)
+        assert groups.stacked(parts) is values
+        others = [parts[:2], parts[::-1], [parts[0], parts[1], parts[1]], tf.unstack(values, axis=1), [values, values]]
+        assert all(groups.stacked(tensors).op.type == "Pack" for tensors in others)
+        return [groups.stacked(tensors) for tensors in (parts, *others[:3])]
+
+    values = np.arange(6.0, dtype="float32").reshape(3, 2)
+    for stack, places in zip(stacks(values), ([0, 1, 2], [0, 1], [2, 1, 0], [0, 1, 1]), strict=True):
+        np.testing.assert_array_equal(stack, values[places])
+    np.testing.assert_array_equal(groups.stacked(tf.unstack(tf.constant(values))), values)

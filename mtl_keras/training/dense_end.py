@@ -1,0 +1,73 @@
+"""Trunks that end in a dense layer: with many tasks, its Gramian is cheaper without the gradients themselves."""
+
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from mtl_keras.gradients import dense
+from mtl_keras.gradients.gramian import Row
+from mtl_keras.graph import Call
+from mtl_keras.models.partition import Partition
+
+# from so many tasks on: with fewer, their gradients are needed anyway and cost less than another way back
+MANY = 4
+
+
+@dataclass(frozen=True)
+class DenseEnd:
+    """The dense layer that makes the only cut tensor.
+
+    Attributes:
+        layer: The layer.
+        trunk: Model from the inputs to the cut, and to what goes into the layer.
+    """
+
+    layer: keras.layers.Dense
+    trunk: keras.Model
+
+    def gramian(self, inputs: tf.Tensor, at_cut: list[Row]) -> tf.Tensor:
+        """Inner products of K tasks' gradients of the layer's variables, float64 [K, K].
+
+        Args:
+            inputs: What went into the layer.
+            at_cut: The tasks' gradients at what came out of it, one piece each.
+        """
+        there = next(piece for (piece,) in at_cut if piece is not None)
+        rows = [tf.zeros_like(there) if piece is None else piece for (piece,) in at_cut]
+        return dense.gramian(self.layer, inputs, tf.stack(rows))
+
+
+def last_call(parts: Partition, trunk: keras.Model) -> Call | None:
+    """The only call of the last shared layer with trained variables, if it makes the only tensor of the cut.
+
+    Args:
+        parts: The partition.
+        trunk: Model from the inputs to the cut.
+    """
+    made = [call for call in parts.graph.calls if any(tensor is trunk.outputs[0] for tensor in call.outputs)]
+    trained = [layer for layer in parts.shared_layers if layer.trainable_variables]
+    if len(trunk.outputs) > 1 or not made or not trained or made[0].operation is not trained[-1]:
+        return None
+    return made[0] if sum(call.operation is trained[-1] for call in parts.graph.calls) == 1 else None
+
+
+def dense_end(last: Call, trunk: keras.Model, num_tasks: int) -> DenseEnd | None:
+    """The trunk's dense end; None if it has none, or its Gramian is better taken from gradients.
+
+    Args:
+        last: Of the last shared layer, see `last_call`.
+        trunk: Model from the inputs to the cut.
+        num_tasks: How many tasks are trained.
+    """
+    layer, taken = last.operation, last.inputs
+    if num_tasks < MANY or type(layer) is not keras.layers.Dense or len(taken) != 1 or len(taken[0].shape) != 2:
+        return None
+    if layer.activation not in dense.ACTIVATIONS:
+        return None
+    own = [layer.kernel] + ([] if layer.bias is None else [layer.bias])
+    all_are_trained = [id(v) for v in layer.variables] == [id(v) for v in layer.trainable_variables]
+    has_others = [id(v) for v in layer.variables] != [id(v) for v in own]  # low rank updates, scales of whole numbers
+    if not all_are_trained or has_others or not layer.compute_dtype == layer.variable_dtype == "float32":
+        return None
+    return DenseEnd(layer, keras.Model(trunk.input, [*trunk.outputs, taken[0]]))

@@ -165,7 +165,7 @@ def add_halves(model: keras.Model, plan: StepPlan) -> None:
     """
     parts = model.partition
     plan.trunk, plan.heads = _halves(model, plan.names, _loss_inputs(plan.tasks, model.graph))
-    last = last_call(parts, plan.trunk)
+    last = last_call(parts.graph.calls, parts.shared_layers, plan.trunk)
     plan.cut_is_last = last is not None
     wants_last = plan.scope == "last_layer" and plan.weighting.reads == "gramian" and not plan.weighting.cross_gramian
     if last is not None and wants_last and plan.micro_batches == 1:

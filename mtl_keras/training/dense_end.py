@@ -8,7 +8,6 @@ import tensorflow as tf
 from mtl_keras.gradients import dense
 from mtl_keras.gradients.gramian import Row
 from mtl_keras.graph import Call
-from mtl_keras.models.partition import Partition
 
 # from so many tasks on: with fewer, their gradients are needed anyway and cost less than another way back
 MANY = 4
@@ -38,18 +37,19 @@ class DenseEnd:
         return dense.gramian(self.layer, inputs, tf.stack(rows))
 
 
-def last_call(parts: Partition, trunk: keras.Model) -> Call | None:
+def last_call(calls: list[Call], shared_layers: list[keras.layers.Layer], trunk: keras.Model) -> Call | None:
     """The only call of the last shared layer with trained variables, if it makes the only tensor of the cut.
 
     Args:
-        parts: The partition.
+        calls: All of the graph.
+        shared_layers: Layers with variables before the cut, in running order.
         trunk: Model from the inputs to the cut.
     """
-    made = [call for call in parts.graph.calls if any(tensor is trunk.outputs[0] for tensor in call.outputs)]
-    trained = [layer for layer in parts.shared_layers if layer.trainable_variables]
+    made = [call for call in calls if any(tensor is trunk.outputs[0] for tensor in call.outputs)]
+    trained = [layer for layer in shared_layers if layer.trainable_variables]
     if len(trunk.outputs) > 1 or not made or not trained or made[0].operation is not trained[-1]:
         return None
-    return made[0] if sum(call.operation is trained[-1] for call in parts.graph.calls) == 1 else None
+    return made[0] if sum(call.operation is trained[-1] for call in calls) == 1 else None
 
 
 def dense_end(last: Call, trunk: keras.Model, num_tasks: int) -> DenseEnd | None:

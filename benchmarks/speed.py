@@ -180,10 +180,9 @@ def report(measured: list[tuple[Case, Times]]) -> str:
             "A training step in steps of plain Keras on the same graph: medians of one process with two threads in"
             " which all take turns; processor time, and in brackets the clock on a machine that other programs shared."
             " `losses` is `uncertainty`, the others are the scopes of `cagrad`; what the K×K problems of other methods"
-            f" cost says the table below. The aim is {AIM:.2f}, the limit {LIMIT:.2f}. The bound of `parameters` is what"
-            " exact gradients of every task cost at least: a plain step and K - 1 more ways back through the trunk; its"
-            " limit is a tenth"
-            " more. What is over its limit is in bold.",
+            f" cost says the table below. The aim is {AIM:.2f}, the limit {LIMIT:.2f}. The bound of `parameters` is"
+            " what exact gradients of every task cost at least: a plain step, K - 1 more ways back through the trunk;"
+            " its limit is a tenth more. What is over its limit is in bold.",
             table(head, [row(case, times) for case, times in measured]),
             f"The first step with {many.tasks} heads, tracing included: {times[PLAIN].first:.0f} s of processor time in"
             f" plain Keras, and this many times that (limit {FIRST_LIMIT:g}):",

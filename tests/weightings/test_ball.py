@@ -27,7 +27,7 @@ def found(jacobian, c, present=None):
 
 
 @pytest.mark.parametrize("c", RADII)
-@pytest.mark.parametrize("scale", [1e-40, 1.0, 1e8])
+@pytest.mark.parametrize("scale", [1e-40, 1.0])
 def test_closed_form_of_two_rows(c, scale):
     rng = np.random.default_rng(0)
     for angle in (0.0, 1e-4, 0.3, 1.5, 2.0, 3.0, np.pi - 1e-4):

@@ -129,20 +129,15 @@ def test_state_is_kept_under_the_methods_name(name):
         np.testing.assert_array_equal(state(fresh)[path], value, err_msg=path)
 
 
-# solvers have a way of their own for two tasks
-OF_TWO = [name for name in NAMES if weightings.get(name).reads != "losses" and name not in AT_LEAST]
-
-
-@pytest.mark.parametrize(("name", "num_tasks"), [*((n, NUM_TASKS) for n in NAMES), *((n, 2) for n in OF_TWO)])
-def test_eager_graph_and_xla_agree(name, num_tasks):
+@every_weighting
+def test_eager_graph_and_xla_agree(name):
     results, states = [], []
-    everyone = [True] * num_tasks
     for how in ({}, {"jit_compile": False}, {"jit_compile": True}):
-        method = make(name, num_tasks)
+        method = make(name)
         run = tf.function(lambda *batch, method=method: step(method, *batch), autograph=False, **how) if how else None
-        present = [everyone, [k != 1 for k in range(num_tasks)], everyone]
+        present = [ALL, WITHOUT_SECOND, ALL]
         found = []
-        for (losses, jacobian), there in zip(batches(num_tasks), present, strict=True):
+        for (losses, jacobian), there in zip(batches(), present, strict=True):
             batch = [tf.constant(losses), tf.constant(jacobian), tf.constant(there)]
             found.append(np.array(run(*batch) if run else step(method, *batch)))
         results.append(found)

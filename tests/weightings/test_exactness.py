@@ -15,7 +15,6 @@ FEW = [(2, 4), (3, 4), (4, 4), (5, 12), (6, 4), (6, 30)]
 ALL = [(2, 4), (3, 40), (4, 9), (5, 4), (6, 13), (7, 7), (8, 4), (9, 200), (10, 4), (10, 25), (40, 4), (40, 100)]
 CASES = list(families(2, 4))
 ONE_OF_EACH_SOLVER = ("cagrad", "nash_mtl", "imtlg", "aligned_mtl")
-GRAMIAN_ONE_OF_EACH_SOLVER = ("cagrad", "nash_mtl", "imtlg", "aligned_mtl")
 every_case = pytest.mark.parametrize("case", CASES)
 
 

@@ -38,7 +38,7 @@ class Group:
         """One value per row, of the values' dtype and to be spread over them: [n, 1, ...], a scalar where n is 1."""
         if self.is_one:
             return tf.cast(values[self.places[0][0]], self.values.dtype)
-        is_all = self.has_one_of_each(values.shape[0])
+        is_all = values.shape[0] is not None and self.has_one_of_each(values.shape[0])
         found = values if is_all else tf.gather(values, [row for row, _ in self.places])
         return tf.reshape(tf.cast(found, self.values.dtype), [-1] + [1] * (self.values.shape.rank - 1))
 

@@ -9,6 +9,7 @@ import keras
 from mtl_keras.errors import message
 from mtl_keras.graph import Graph, behind
 from mtl_keras.tasks import Task
+from mtl_keras.training.dense_end import dense_end
 from mtl_keras.training.gradient_watch import GradientTracker, GradientWatch
 from mtl_keras.training.micro_batches import check_micro_batches
 from mtl_keras.training.not_finite import NotFinite
@@ -164,6 +165,9 @@ def add_halves(model: keras.Model, plan: StepPlan) -> None:
     """
     parts = model.partition
     plan.trunk, plan.heads = _halves(model, plan.names, _loss_inputs(plan.tasks, model.graph))
+    reads_last = plan.scope == "last_layer" and plan.weighting.reads == "gramian" and not plan.weighting.cross_gramian
+    if reads_last and plan.micro_batches == 1:
+        plan.dense_end = dense_end(parts.graph.calls, parts.shared_layers, plan.trunk, len(plan.names))
     plan.cut_from_inputs = [any(tensor is i for i in parts.graph.inputs) for tensor in plan.trunk.outputs]
     plan.shared_variables = parts.shared_variables
     plan.last_shared_variables = parts.last_shared_variables

@@ -6,6 +6,7 @@
 | gradients, `parameters` | K                           | all shared variables |
 | gradients, `features`   | 1                           | the cut, flattened over batch and features |
 | gradients, `last_layer` | 1, and K through one layer  | the last shared layer's variables |
+| the same, `dense_end`   | 1                           | the same, see `gradients/dense.py` |
 """
 
 from typing import Any
@@ -32,7 +33,7 @@ def gradient_step(model: keras.Model, plan: StepPlan, x: Any, y: Any, sample_wei
     scale = model.optimizer.scale_loss(tf.ones([]))
     split = SplitPass(model, plan, x, y, sample_weight)
     found = [_of_tasks(plan, split, part) for part in range(len(split.parts))]
-    parts, matrix = _gramian(plan, found)
+    parts, matrix = _gramian(plan, split, found)
     overflowed = _overflowed(plan, found, matrix)
     measured = split.measured.without(overflowed, finite.skips_whole_steps(model.optimizer))
     factors, pairs, penalty = loss_factors(plan, measured, scale)
@@ -71,9 +72,15 @@ def _of_tasks(plan: StepPlan, split: SplitPass, part: int) -> list[list[gram.Row
     """Rows of all tasks: at the cut, in their heads, and in the shared variables that the method reads."""
     at_cut, in_heads = split.at_cut_and_heads(part)
     variables: list[keras.Variable] = []
-    if plan.weighting.reads != "losses" and (plan.scope != "features" or plan.weighting.cross_gramian):
+    if plan.weighting.reads != "losses" and (not _stays_at_cut(plan) or plan.weighting.cross_gramian):
         variables = plan.shared_variables if plan.scope == "parameters" else plan.last_shared_variables
     return [at_cut, in_heads, [split.pulled_back(row, variables) if variables else [] for row in at_cut]]
+
+
+def _stays_at_cut(plan: StepPlan) -> bool:
+    """Whether the Gramian is taken from gradients at the cut alone."""
+    # the gradient of a variable is known only when it is summed over replicas
+    return plan.scope == "features" or (plan.dense_end is not None and replicas.count() == 1)
 
 
 def loss_factors(plan: StepPlan, measured: Measured, scale: tf.Tensor) -> tuple:
@@ -96,13 +103,15 @@ def loss_factors(plan: StepPlan, measured: Measured, scale: tf.Tensor) -> tuple:
     return tf.stop_gradient(factors), list(zip(gradients, variables, strict=True)), penalty
 
 
-def _gramian(plan: StepPlan, found: list[list[list[gram.Row]]]) -> tuple[Any, Any]:
+def _gramian(plan: StepPlan, split: SplitPass, found: list[list[list[gram.Row]]]) -> tuple[Any, Any]:
     """Blocks of the gradients that the method reads, and their Gramian with the loss scale; None if it reads none."""
     if plan.weighting.reads != "gramian" or plan.weighting.cross_gramian or not plan.shared_variables:
         return None, None
     ((at_cut, _, in_shared),) = found
-    if plan.scope == "features":
+    if _stays_at_cut(plan):
         parts = gram.blocks(at_cut)
+        if plan.dense_end is not None:
+            return parts, plan.dense_end.gramian(split.into_dense_end, at_cut)
         return parts, replicas.total(gram.gramian(parts, len(plan.names)))
     variables = plan.shared_variables if plan.scope == "parameters" else plan.last_shared_variables
     parts = gram.blocks([everywhere(row, variables) for row in in_shared])
@@ -115,7 +124,7 @@ def _overflowed(plan: StepPlan, found: list[list[list[gram.Row]]], matrix: tf.Te
         return finite.overflowed([rows for of_part in found for rows in of_part])
     # gradients in the Gramian need no look at each of their numbers: their lengths say it
     ((at_cut, in_heads, _),) = found
-    others = [in_heads] if plan.scope == "features" else [at_cut, in_heads]
+    others = [in_heads] if _stays_at_cut(plan) else [at_cut, in_heads]
     return finite.overflowed(others) | ~tf.math.is_finite(tf.linalg.diag_part(matrix))
 
 
@@ -124,7 +133,7 @@ def _weighted_shared(
 ) -> gram.Row:
     """This replica's share of the shared gradient, by the weights of the blocks' Gramian."""
     shared, last = plan.shared_variables, plan.last_shared_variables
-    if plan.scope == "features":
+    if _stays_at_cut(plan):
         return split.pulled_back(gram.weighted_sum(weights, parts), shared)
     known = gram.weighted_sum(weights / replicas.count(), parts)
     if plan.scope == "parameters":

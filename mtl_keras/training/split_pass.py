@@ -25,6 +25,7 @@ class SplitPass:
     Attributes:
         forward: Outputs and what the losses read, by task.
         measured: The losses of the batch.
+        into_dense_end: What goes into the plan's `dense_end`, where it has one.
         parts: Losses of the two halves of the batch where the method wants these, else `[measured]`.
         added: What is added to the losses, a scalar.
     """
@@ -37,7 +38,9 @@ class SplitPass:
         self._scale = model.optimizer.scale_loss(tf.ones([]))
         halves = (0, 1) if plan.weighting.cross_gramian and not losses_only else ()
         with tf.GradientTape(persistent=True) as self._tape:
-            self._cut = keras.tree.flatten(plan.trunk(x, training=True))
+            trunk = plan.trunk if plan.dense_end is None else plan.dense_end.trunk
+            made = keras.tree.flatten(trunk(x, training=True))
+            self._cut, self.into_dense_end = made[: len(plan.trunk.outputs)], made[-1]
             with tf.GradientTape(persistent=bool(halves)) as self._head_tape:
                 self._copies = [[tf.identity(tensor) for tensor in self._cut] for _ in plan.names]
                 self._head_tape.watch([t for own in self._copies for t in self._reached(own)])

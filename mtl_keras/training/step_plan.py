@@ -6,6 +6,7 @@ from typing import Any
 import keras
 import tensorflow as tf
 
+from mtl_keras.training.dense_end import DenseEnd
 from mtl_keras.training.gradient_watch import GradientWatch
 from mtl_keras.training.metric_updates import update_all
 from mtl_keras.training.not_finite import NotFinite
@@ -37,6 +38,7 @@ class StepPlan:
         not_finite: How many examples were not finite in evaluation.
         participation: Which tasks take part in training, and with which emphasis.
         watch: Whether gradients are measured beside the step, and what was found.
+        dense_end: The dense layer before the cut, where the Gramian of its gradients is taken without these.
         micro_batches: In how many parts a batch is taken, see `micro_batches.py`.
     """
 
@@ -55,6 +57,7 @@ class StepPlan:
     micro_batches: int = 1
     trunk: keras.Model | None = None
     heads: dict[str, keras.Model] = field(default_factory=dict)
+    dense_end: DenseEnd | None = None
     cut_from_inputs: list[bool] = field(default_factory=list)
     shared_variables: list[keras.Variable] = field(default_factory=list)
     last_shared_variables: list[keras.Variable] = field(default_factory=list)

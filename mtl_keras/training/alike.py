@@ -105,6 +105,9 @@ def _kind(plan: TaskPlan, *tensors: tf.Tensor | None) -> tuple | None:
         return None
     if tf.executing_eagerly():  # tensors do not know then what made them
         return None
+    # Keras marks what it took from an activation; here one of another axis or other operations, which stays its own
+    if hasattr(tensors[1], "_keras_logits") and _activation(tensors[1]) is None:
+        return None
     # texts, as NaN is not itself
     numbers = f"{plan.missing} {plan.label_range} {plan.class_ids} {plan.output_rank} {plan.class_weight}"
     dtypes = [None if tensor is None else tensor.dtype for tensor in tensors]

@@ -42,7 +42,7 @@ class Measured:
 
     @property
     def failed(self) -> tf.Tensor:
-        """Which tasks would train if all were finite, bool [K]."""
+        """Which tasks sit out since their loss or their gradient is not finite, bool [K]."""
         return self.by_loss | self.by_gradient
 
     @property

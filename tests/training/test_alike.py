@@ -120,6 +120,29 @@ def test_saturated_outputs_have_the_losses_and_gradients_of_plain_keras(loss, ho
         np.testing.assert_allclose(gradients[name], tape.gradient(expected, before[name]), rtol=1e-5, atol=1e-7)
 
 
+def test_softmax_over_another_axis_is_as_alone():
+    """Keras takes what goes into it too, though another operation made the outputs."""
+    x = keras.Input((4,))
+    h = keras.layers.Dense(6, name="trunk")(x)
+    outputs = {}
+    for name in "ab":
+        logits = keras.layers.Reshape((3, 2))(keras.layers.Dense(6, name=f"of_{name}")(h))
+        outputs[name] = keras.layers.Softmax(axis=1, name=name)(logits)
+    model = mtl.MultiTaskModel(x, outputs)
+    model.compile("sgd", loss=dict.fromkeys("ab", "categorical_crossentropy"))
+    rng = np.random.default_rng(0)
+    before = {name: tf.constant(9.0 * rng.normal(size=(B, 3, 2)), tf.float32) for name in "ab"}
+    labels = {name: tf.one_hot(rng.integers(0, 2, (B, 3)), 2) for name in "ab"}
+
+    def outputs_of():
+        return {name: keras.layers.Softmax(axis=1)(tensor) for name, tensor in before.items()}
+
+    found = in_graph(lambda: task_losses(model.plan.tasks, labels, outputs_of(), {}, {}, training=True).sums)
+    plain = keras.losses.CategoricalCrossentropy()
+    expected = in_graph(lambda: [3 * B * plain(labels[name], output) for name, output in outputs_of().items()])
+    np.testing.assert_allclose(found, expected, rtol=1e-6)
+
+
 def test_which_are_taken_together():
     def names(changed=None, weights=None):
         labels, read, _ = batch(HEADS)

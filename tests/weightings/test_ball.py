@@ -60,6 +60,11 @@ def test_two_rows_of_which_one_does_not_count(c):
     np.testing.assert_allclose(found(np.array([[3.0, 4.0], [3.0, 4.0]]), c), [0.5 * c, 0.5 * c])
 
 
+def test_two_rows_as_long_as_float64_holds():
+    jacobian = np.array([[1.0, 0.0], [-0.6, 0.8]])
+    np.testing.assert_allclose(found(1.2e154 * jacobian, 0.5), found(jacobian, 0.5), rtol=1e-12)
+
+
 @pytest.mark.parametrize("num_rows", [1, 3, 5, 10, 40])
 @pytest.mark.parametrize("c", RADII)
 def test_guessed_rows_are_those_of_the_search(num_rows, c, monkeypatch):

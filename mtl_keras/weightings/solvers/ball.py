@@ -11,7 +11,7 @@ FARTHEST = 1e6
 # a difference that is this part of what it was taken from is rounding
 STEADY = 1e-12
 SEARCH_STEPS, ON_THE_BALL = 40, 1e-10
-# guesses of the worst rows that are tried before the search; how far off their answer may be, as a part of its size
+# guesses of the worst rows that are tried before the search; by which part of itself a row's product may miss the least
 GUESSES, EXACT = 12, 1e-9
 
 
@@ -23,7 +23,7 @@ def worst_case_in_ball(gramian: tf.Tensor, present: tf.Tensor, mean: tf.Tensor, 
     Args:
         gramian: Products of the rows, float64 [K, K].
         present: Which rows to take, bool [K].
-        mean: Weights of the centre, float64 [K]: for two rows, the same.
+        mean: Weights of the centre, float64 [K]; where K is 2 and both rows take part, 1/2 each.
         c: Above 0.
 
     Returns:
@@ -56,7 +56,7 @@ def _of_two(gramian: tf.Tensor, c: float) -> tf.Tensor:
     With e from one row to the other, the hull's point `t |e|` from the foot of 0 on the line through both, at its
     distance h from 0, is best where `mean . e + radius t |e|^2 / sqrt((t |e|)^2 + h^2)` is 0; beyond a row, that row.
     """
-    a, p, _, b = tf.unstack(tf.reshape(gramian / tf.linalg.trace(gramian), [4]))
+    a, p, _, b = tf.unstack(tf.reshape(gramian / tf.reduce_max(tf.linalg.diag_part(gramian)), [4]))
     # parallel rows count as such with the least angle that `rows_of` tells from none
     largest = tf.sqrt(a * b) * (1.0 - 0.5 * DEPENDENT)
     are_opposite = p < -largest

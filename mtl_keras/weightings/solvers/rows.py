@@ -86,11 +86,14 @@ def _factor(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
 
 
 def is_regular(cosines: tf.Tensor) -> tf.Tensor:
-    """Whether all eigenvalues of a matrix [K, K] are surely above `REGULAR`, bool."""
-    identity = tf.eye(cosines.shape[0], dtype=cosines.dtype)
+    """Whether all eigenvalues of a matrix [K, K] are surely above `REGULAR`, bool; its diagonal is 1."""
+    size = cosines.shape[0]
+    identity = tf.eye(size, dtype=cosines.dtype)
     inverse_factor = tf.linalg.triangular_solve(tf.linalg.cholesky(cosines + REGULAR * identity), identity)
-    # the sum of all eigenvalues of the inverse of what is REGULAR larger
-    return tf.reduce_sum(inverse_factor**2) < 0.5 / REGULAR
+    # the sum of all eigenvalues of the inverse of what is REGULAR larger: where one of these is 2 REGULAR or less, the
+    # others, which add up to less than the trace, have inverses of at least so much
+    others = (size - 1) ** 2 / (size * (1.0 + REGULAR))
+    return tf.reduce_sum(inverse_factor**2) < 0.5 / REGULAR + others
 
 
 def _factor_by_search(matrix: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:

@@ -7,7 +7,8 @@ import tensorflow as tf
 from mtl_keras.weightings import draws
 from mtl_keras.weightings.base import GradientWeighting, register
 from mtl_keras.weightings.checks import number, whole
-from mtl_keras.weightings.pcgrad import visiting_orders
+from mtl_keras.weightings.solvers import split_lengths
+from mtl_keras.weightings.visits import random_visits, summed
 
 # sin of the angle to the target divides: at a target cosine of 1 the step would be infinite
 HIGHEST_TARGET = 0.9999
@@ -56,34 +57,30 @@ class GradVac(GradientWeighting):
         self.calls = self.add_state("calls", (), 0, dtype="int64")
 
     def call(self, losses: tf.Tensor, gramian: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-        num_tasks = gramian.shape[0]
-        squares = tf.linalg.diag_part(gramian)
-        orders = visiting_orders(num_tasks, draws.next_seed(self.calls, self.seed))
+        cosines, norms, active = split_lengths(gramian, present)
+        visits = random_visits(gramian.shape[0], draws.next_seed(self.calls, self.seed))
         before = tf.cast(tf.convert_to_tensor(self.targets.value), gramian.dtype)
+        targets = visits.by_step(before)
+        aims = tf.clip_by_value(targets, -HIGHEST_TARGET, HIGHEST_TARGET)
+        is_there = tf.gather(active, visits.others)
+        slopes = tf.where(is_there, aims / tf.sqrt(1.0 - aims**2), 0.0)
 
-        def visit(
-            step: tf.Tensor, coefficients: tf.Tensor, products: tf.Tensor, targets: tf.Tensor
-        ) -> tuple[tf.Tensor, ...]:
-            other = tf.one_hot(tf.gather(orders, step, axis=1), num_tasks, dtype=gramian.dtype)
-            length = tf.sqrt(tf.maximum(tf.reduce_sum(coefficients * products, 1), 0.0))
-            parts = tf.linalg.matvec(coefficients**2, squares)
-            other_length = tf.sqrt(tf.linalg.matvec(other, squares))
-            visited = (length**2 > CANCELLED * parts) & (other_length > 0.0)
-            cosine = tf.math.divide_no_nan(tf.reduce_sum(products * other, 1), length * other_length)
-            cosine = tf.clip_by_value(cosine, -1.0, 1.0)
-            target = tf.reduce_sum(targets * other, 1)
-            aim = tf.clip_by_value(target, -HIGHEST_TARGET, HIGHEST_TARGET)
-            turn = aim * tf.sqrt((1.0 - cosine**2) / (1.0 - aim**2)) - cosine
-            amount = tf.where(visited & (cosine < aim), tf.math.divide_no_nan(turn * length, other_length), 0.0)
-            change = amount[:, None] * other
-            moved = tf.where(visited, self.beta * (cosine - target), 0.0)[:, None] * other
-            return step + 1, coefficients + change, products + tf.matmul(change, gramian), targets + moved
+        def visit(step: tf.Tensor, other: tf.Tensor, products: tf.Tensor, squares: tf.Tensor) -> tuple[list, list]:
+            along = tf.gather(products, other, batch_dims=1)
+            beside = tf.nn.relu(squares - along**2)  # which the visit does not change
+            # the part along the other that gives the cosine t is t / sqrt(1 - t^2) times the part beside it
+            turned = tf.maximum(slopes[step] * tf.sqrt(beside), along)
+            products += (turned - along)[:, None] * tf.gather(cosines, other)
+            return [products, beside + turned**2], [squares, along, turned]
 
-        start = (tf.constant(0), tf.eye(num_tasks, dtype=gramian.dtype), gramian, before)
-        _, coefficients, _, targets = tf.while_loop(lambda step, *_: step < num_tasks - 1, visit, start)
-        self.targets.assign(tf.cast(targets, "float32"))
-        mask = tf.cast(present, gramian.dtype)
-        return tf.linalg.matvec(coefficients, mask, transpose_a=True) * mask
+        # of what has become of each gradient: products with all others, squared length; as if all had length 1 at first
+        _, (squares, along, turned) = visits.take(visit, cosines, tf.cast(active, norms.dtype), keeps=3)
+        parts = 1.0 + tf.cumsum((turned - along) ** 2, exclusive=True)
+        visited = is_there & (squares > CANCELLED * parts)
+        cosine = tf.clip_by_value(tf.math.divide_no_nan(along, tf.sqrt(squares)), -1.0, 1.0)
+        moved = tf.where(visited, self.beta * (cosine - targets), 0.0)
+        self.targets.assign(tf.cast(before + visits.by_pair(moved), "float32"))
+        return summed(visits.by_pair(tf.where(visited, turned - along, 0.0)), norms, present)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta": self.beta, "seed": self.seed}

@@ -7,6 +7,8 @@ import tensorflow as tf
 from mtl_keras.weightings import draws
 from mtl_keras.weightings.base import GradientWeighting, register
 from mtl_keras.weightings.checks import whole
+from mtl_keras.weightings.solvers import split_lengths
+from mtl_keras.weightings.visits import random_visits, summed
 
 
 @register("pcgrad")
@@ -44,26 +46,16 @@ class PCGrad(GradientWeighting):
         self.calls = self.add_state("calls", (), 0, dtype="int64")
 
     def call(self, losses: tf.Tensor, gramian: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
-        num_tasks = gramian.shape[0]
-        squares = tf.linalg.diag_part(gramian)
-        orders = visiting_orders(num_tasks, draws.next_seed(self.calls, self.seed))
+        cosines, norms, _ = split_lengths(gramian, present)
+        visits = random_visits(gramian.shape[0], draws.next_seed(self.calls, self.seed))
 
-        def visit(step: tf.Tensor, coefficients: tf.Tensor, products: tf.Tensor) -> tuple[tf.Tensor, ...]:
-            other = tf.one_hot(tf.gather(orders, step, axis=1), num_tasks, dtype=gramian.dtype)
-            along = tf.math.divide_no_nan(tf.reduce_sum(products * other, 1), tf.linalg.matvec(other, squares))
-            change = tf.minimum(along, 0.0)[:, None] * other
-            return step + 1, coefficients - change, products - tf.matmul(change, gramian)
+        def visit(_: tf.Tensor, other: tf.Tensor, products: tf.Tensor) -> tuple[list, list]:
+            change = tf.nn.relu(-tf.gather(products, other, batch_dims=1))
+            return [products + change[:, None] * tf.gather(cosines, other)], [change]
 
-        start = (tf.constant(0), tf.eye(num_tasks, dtype=gramian.dtype), gramian)
-        _, coefficients, _ = tf.while_loop(lambda step, *_: step < num_tasks - 1, visit, start)
-        mask = tf.cast(present, gramian.dtype)
-        return tf.linalg.matvec(coefficients, mask, transpose_a=True) * mask
+        # products of what has become of each gradient with all others, as if all had length 1 at first
+        _, (changes,) = visits.take(visit, cosines, keeps=1)
+        return summed(visits.by_pair(changes), norms, present)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "seed": self.seed}
-
-
-def visiting_orders(num_tasks: int, seed: tf.Tensor) -> tf.Tensor:
-    """For each task the others in random order, and itself last: int32 [K, K]."""
-    keys = draws.uniform([num_tasks, num_tasks], seed)
-    return tf.argsort(keys + 2.0 * tf.eye(num_tasks), axis=1)

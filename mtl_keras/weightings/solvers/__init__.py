@@ -21,7 +21,7 @@ from mtl_keras.weightings.solvers.cone import cone_weights
 from mtl_keras.weightings.solvers.fair import fair_weights
 from mtl_keras.weightings.solvers.hull import least_norm
 from mtl_keras.weightings.solvers.projections import projection_weights
-from mtl_keras.weightings.solvers.rows import Rows, rows_of
+from mtl_keras.weightings.solvers.rows import Rows, rows_of, split_lengths
 from mtl_keras.weightings.solvers.spectrum import spectrum
 
 __all__ = [
@@ -32,5 +32,6 @@ __all__ = [
     "projection_weights",
     "rows_of",
     "spectrum",
+    "split_lengths",
     "worst_case_in_ball",
 ]

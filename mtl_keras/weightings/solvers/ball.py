@@ -4,7 +4,7 @@ import tensorflow as tf
 
 from mtl_keras.weightings.solvers.hull import NO_LENGTH, least_norm
 from mtl_keras.weightings.solvers.orthant import RIDGE
-from mtl_keras.weightings.solvers.rows import DEPENDENT, active_rows, is_regular, rows_of
+from mtl_keras.weightings.solvers.rows import DEPENDENT, active_rows, is_regular, rows_of, split_lengths
 
 # how many times further than a row is long the search goes: more is stationary to rounding
 FARTHEST = 1e6
@@ -30,14 +30,13 @@ def worst_case_in_ball(gramian: tf.Tensor, present: tf.Tensor, mean: tf.Tensor, 
         float64 [K]; 0 for rows that are absent, zero or not finite. Where no point of the ball has a product above 0
         with all rows, the direction nearest to the centre that harms none, if the ball has one.
     """
-    active = active_rows(gramian, present)
     if gramian.shape[0] == 2:
+        active = active_rows(gramian, present)
         alone = c * mean * tf.cast(active, mean.dtype)
         return tf.where(tf.reduce_all(active), _of_two(gramian, c), alone)
+    cosines, norms, active = split_lengths(gramian, present)
     products = tf.where(active[:, None] & active[None, :], gramian, 0.0)
-    norms = tf.sqrt(tf.where(active, tf.linalg.diag_part(products), 1.0))
-    # one after the other: the product of two such factors can be infinite
-    cosines = products / norms[:, None] / norms[None, :]
+    norms = tf.where(active, norms, 1.0)
     cosines = tf.linalg.set_diag(cosines, tf.ones_like(norms))
 
     def guessed() -> tuple[tf.Tensor, tf.Tensor]:

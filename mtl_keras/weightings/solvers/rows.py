@@ -53,14 +53,25 @@ def rows_of(gramian: tf.Tensor, present: tf.Tensor) -> Rows:
         gramian: Inner products of gradients [K, K], symmetric up to rounding.
         present: Which rows to take, bool [K].
     """
+    cosines, norms, active = split_lengths(gramian, present)
+    units, rank = _factor(cosines)
+    return Rows(units, norms, active, rank)
+
+
+def split_lengths(gramian: tf.Tensor, present: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
+    """Cosines between gradients [K, K], their lengths [K], float64, and which take part, bool [K]; 0 where left out.
+
+    Args:
+        gramian: Inner products of gradients [K, K].
+        present: Which rows to take, bool [K].
+    """
     gramian = tf.cast(gramian, tf.float64)
     active = active_rows(gramian, present)
     norms = tf.sqrt(tf.where(active, tf.linalg.diag_part(gramian), 0.0))
     inverse = tf.math.divide_no_nan(tf.ones_like(norms), norms)
     # one after the other: the product of two such factors can be infinite
     cosines = tf.math.multiply_no_nan(tf.math.multiply_no_nan(gramian, inverse[:, None]), inverse[None, :])
-    units, rank = _factor(cosines)
-    return Rows(units, norms, active, rank)
+    return cosines, norms, active
 
 
 def active_rows(gramian: tf.Tensor, present: tf.Tensor) -> tf.Tensor:

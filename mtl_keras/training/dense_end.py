@@ -7,11 +7,10 @@ import tensorflow as tf
 
 from mtl_keras.gradients import dense
 from mtl_keras.gradients.gramian import Row
-from mtl_keras.gradients.groups import stacked
 from mtl_keras.graph import Call
 
-# from so many tasks on: with fewer, their gradients are needed anyway and cost less than another way back
-MANY = 4
+# where examples' gradients would be no less work with a batch of so many, those of tasks are taken as ever
+USUAL_BATCH = 64
 
 
 @dataclass(frozen=True)
@@ -26,18 +25,23 @@ class DenseEnd:
     layer: keras.layers.Dense
     trunk: keras.Model
 
-    def gramian(self, inputs: tf.Tensor, at_cut: list[Row]) -> tf.Tensor:
+    @property
+    def is_known(self) -> bool:
+        """Whether the slope of its activation is; the layer may have got another one since."""
+        return self.layer.activation in dense.SLOPES
+
+    def gramian(self, inputs: tf.Tensor, outputs: tf.Tensor, at_cut: list[Row]) -> tf.Tensor:
         """Inner products of K tasks' gradients of the layer's variables, float64 [K, K].
 
         Args:
             inputs: What went into the layer.
-            at_cut: The tasks' gradients at what came out of it, one piece each.
+            outputs: What came out of it.
+            at_cut: The tasks' gradients there, one piece each.
         """
-        there = next((piece for (piece,) in at_cut if piece is not None), None)
-        if there is None:
+        if all(piece is None for (piece,) in at_cut):
             return tf.zeros([len(at_cut), len(at_cut)], tf.float64)
-        rows = [tf.zeros_like(there) if piece is None else piece for (piece,) in at_cut]
-        return dense.gramian(self.layer, inputs, stacked(rows))
+        rows = [tf.zeros_like(outputs) if piece is None else piece for (piece,) in at_cut]
+        return dense.gramian(self.layer, inputs, outputs, tf.stack(rows, 1))
 
 
 def dense_end(
@@ -53,20 +57,26 @@ def dense_end(
     """
     made = [call for call in calls if any(tensor is trunk.outputs[0] for tensor in call.outputs)]
     trained = [layer for layer in shared_layers if layer.trainable_variables]
-    if num_tasks < MANY or len(trunk.outputs) > 1 or not made or not trained:
+    if len(trunk.outputs) > 1 or not made or not trained:
         return None
-    layer, taken = made[0].operation, made[0].inputs
-    if layer is not trained[-1] or sum(call.operation is layer for call in calls) > 1:
+    call = made[0]
+    layer, taken = call.operation, call.inputs
+    if layer is not trained[-1] or type(layer) is not keras.layers.Dense or layer.activation not in dense.SLOPES:
         return None
-    if type(layer) is not keras.layers.Dense or layer.activation not in dense.ACTIVATIONS:
+    own = [id(v) for v in (layer.kernel, layer.bias) if v is not None]
+    # low rank updates and scales of whole numbers are variables, too
+    if not own == [id(v) for v in layer.variables] == [id(v) for v in layer.trainable_variables]:
         return None
-    own = [layer.kernel] + ([] if layer.bias is None else [layer.bias])
-    all_are_trained = [id(v) for v in layer.variables] == [id(v) for v in layer.trainable_variables]
-    has_others = [id(v) for v in layer.variables] != [id(v) for v in own]  # low rank updates, scales of whole numbers
-    if not all_are_trained or has_others:
+    # in other models, wrappers and layers of layers as well
+    others = [v for other in calls if other is not call for v in getattr(other.operation, "variables", ())]
+    if any(id(v) in own for v in others):
         return None
     # what the layer would convert before it multiplies
     is_plain = len(taken) == 1 and len(taken[0].shape) == 2 and not taken[0].sparse
     if not is_plain or not taken[0].dtype == layer.compute_dtype == layer.variable_dtype == "float32":
+        return None
+    # on GPUs nothing of this was measured, and factorizations take long there
+    size_in, size_out = layer.kernel.shape
+    if tf.config.list_logical_devices("GPU") or not dense.is_worth_it(USUAL_BATCH, size_in, size_out, num_tasks):
         return None
     return DenseEnd(layer, keras.Model(trunk.input, [*trunk.outputs, taken[0]]))

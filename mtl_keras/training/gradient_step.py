@@ -6,7 +6,7 @@
 | gradients, `parameters` | K                           | all shared variables |
 | gradients, `features`   | 1                           | the cut, flattened over batch and features |
 | gradients, `last_layer` | 1, and K through one layer  | the last shared layer's variables |
-| the same, `dense_end`   | 1                           | the same, see `gradients/dense.py` |
+| the same, `dense_end`   | 1, on one replica           | the same, see `gradients/dense.py` |
 """
 
 from typing import Any
@@ -80,7 +80,9 @@ def _of_tasks(plan: StepPlan, split: SplitPass, part: int) -> list[list[gram.Row
 def _stays_at_cut(plan: StepPlan) -> bool:
     """Whether the Gramian is taken from gradients at the cut alone."""
     # the gradient of a variable is known only when it is summed over replicas
-    return plan.scope == "features" or (plan.dense_end is not None and replicas.count() == 1)
+    return plan.scope == "features" or (
+        plan.dense_end is not None and plan.dense_end.is_known and replicas.count() == 1
+    )
 
 
 def loss_factors(plan: StepPlan, measured: Measured, scale: tf.Tensor) -> tuple:
@@ -111,7 +113,7 @@ def _gramian(plan: StepPlan, split: SplitPass, found: list[list[list[gram.Row]]]
     if _stays_at_cut(plan):
         parts = gram.blocks(at_cut)
         if plan.dense_end is not None:
-            return parts, plan.dense_end.gramian(split.into_dense_end, at_cut)
+            return parts, split.dense_gramian(plan.dense_end, at_cut)
         return parts, replicas.total(gram.gramian(parts, len(plan.names)))
     variables = plan.shared_variables if plan.scope == "parameters" else plan.last_shared_variables
     parts = gram.blocks([everywhere(row, variables) for row in in_shared])

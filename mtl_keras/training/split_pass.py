@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from mtl_keras.gradients import gramian as gram
 from mtl_keras.training.added import added_losses
+from mtl_keras.training.dense_end import DenseEnd
 from mtl_keras.training.measure import measure
 from mtl_keras.training.step_plan import StepPlan
 
@@ -25,7 +26,6 @@ class SplitPass:
     Attributes:
         forward: Outputs and what the losses read, by task.
         measured: The losses of the batch.
-        into_dense_end: What goes into the plan's `dense_end`, where it has one.
         parts: Losses of the two halves of the batch where the method wants these, else `[measured]`.
         added: What is added to the losses, a scalar.
     """
@@ -39,8 +39,8 @@ class SplitPass:
         halves = (0, 1) if plan.weighting.cross_gramian and not losses_only else ()
         with tf.GradientTape(persistent=True) as self._tape:
             trunk = plan.trunk if plan.dense_end is None else plan.dense_end.trunk
-            made = keras.tree.flatten(trunk(x, training=True))
-            self._cut, self.into_dense_end = made[: len(plan.trunk.outputs)], made[-1]
+            self._made = keras.tree.flatten(trunk(x, training=True))
+            self._cut = self._made[: len(plan.trunk.outputs)]
             with tf.GradientTape(persistent=bool(halves)) as self._head_tape:
                 self._copies = [[tf.identity(tensor) for tensor in self._cut] for _ in plan.names]
                 self._head_tape.watch([t for own in self._copies for t in self._reached(own)])
@@ -72,6 +72,10 @@ class SplitPass:
             gradients = iter(row)
             at_cut.append([_dense(next(gradients)) if reached else None for reached in self._is_reached()])
         return at_cut, [[_dense(g) for g in row] for row in found[1]]
+
+    def dense_gramian(self, end: DenseEnd, at_cut: list[gram.Row]) -> tf.Tensor:
+        """The Gramian of the plan's dense end from the tasks' gradients at the cut, with the loss scale."""
+        return end.gramian(self._made[-1], self._made[0], at_cut)
 
     def _is_reached(self) -> list[bool]:
         """For each cut tensor, whether gradients flow on from it to shared variables."""

@@ -1,13 +1,16 @@
 """What a training step costs, in steps of plain Keras on the same graph.
 
-One process with two threads. In each round every training takes one step, in an order drawn anew, as `fit` takes it:
-the compiled train function on the next batch of a dataset that is held in memory. A ratio is that of two medians.
+Processes with two threads. In each round every training takes one step, in an order drawn anew, as `fit` takes it: the
+compiled train function on the next batch of a dataset that is held in memory. A ratio is that of two medians, and of
+several processes the middle one: one and the same step can be slower in one process, by where its memory lies.
 Processor time is measured beside the clock, since it hardly depends on what else the machine does.
 """
 
 import argparse
 import gc
 import json
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -35,6 +38,7 @@ WAYS: dict[str, dict[str, Any]] = {
 }
 AIM, LIMIT = 1.00, 1.05
 FIRST_LIMIT = 2.0
+PROCESSES = 3
 
 
 @dataclass(frozen=True)
@@ -59,25 +63,45 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     parser.add_argument("--rounds", type=float, default=1.0, help="times the rounds of each case, default 1")
     parser.add_argument("--cases", type=int, nargs="+", help="measure only these rows of the table again, from 0")
+    parser.add_argument("--processes", type=int, default=PROCESSES, help=f"for each case, default {PROCESSES}")
+    parser.add_argument("--once", type=int, help="measure this row in this process, and print what was measured")
     options = parser.parse_args(arguments)
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
-    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    if options.once is not None:
+        print(json.dumps({way: asdict(t) for way, t in measured_here(CASES[options.once], options.rounds).items()}))
+        return
     for index in options.cases or range(len(CASES)):
         case = CASES[index]
-        known = read() | {_key(case): step_times(case, max(1, round(options.rounds * case.rounds)))}
-        MEASURED.write_text(json.dumps({key: {w: asdict(t) for w, t in times.items()} for key, times in known.items()}))
-        print(*row(case, known[_key(case)]), sep=" | ", flush=True)
+        command = [sys.executable, "-m", "benchmarks.speed", "--once", str(index), "--rounds", str(options.rounds)]
+        found = [_last_line(command) for _ in range(options.processes)]
+        MEASURED.write_text(json.dumps(_raw() | {_key(case): found}))
+        print(*row(case, read()[_key(case)]), sep=" | ", flush=True)
+    known = read()
     text = report([(case, known[_key(case)]) for case in CASES if _key(case) in known])
     print(text)
     publish("speed", text)
 
 
-def read() -> dict[str, Times]:
-    """What was measured, by case."""
-    if not MEASURED.exists():
-        return {}
-    cases = json.loads(MEASURED.read_text())
-    return {key: {way: Time(**time_of) for way, time_of in times.items()} for key, times in cases.items()}
+def _last_line(command: list[str]) -> Any:
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _raw() -> dict[str, list]:
+    return json.loads(MEASURED.read_text()) if MEASURED.exists() else {}
+
+
+def read() -> dict[str, list[Times]]:
+    """What was measured, by case, in each of the processes."""
+    return {
+        key: [{way: Time(**time_of) for way, time_of in times.items()} for times in runs]
+        for key, runs in _raw().items()
+    }
+
+
+def measured_here(case: Case, rounds: float) -> Times:
+    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_inter_op_parallelism_threads(THREADS)
+    return step_times(case, max(1, round(rounds * case.rounds)))
 
 
 def _key(case: Case) -> str:
@@ -156,35 +180,40 @@ def batches(case: Case) -> tf.data.Dataset:
     return tf.data.Dataset.from_tensor_slices(case.data()).batch(case.batch).cache().repeat()
 
 
-def row(case: Case, times: Times) -> list[str]:
+def row(case: Case, runs: list[Times]) -> list[str]:
     """One row of the table: the plain step in ms, then ratios; those over the limit in bold."""
-    limits = dict.fromkeys(WAYS, LIMIT) | {"parameters": 1.1 * bound(case, times)}
-    plain = times[PLAIN]
-    cells = [
-        f"{marked(times[way].processor / plain.processor, limits[way])} ({times[way].clock / plain.clock:.2f})"
-        for way in WAYS
-    ]
-    return [case.name, str(case.tasks), str(case.batch), f"{plain.processor:.1f}", *cells, f"{bound(case, times):.2f}"]
+    least = median(bound(case, times) for times in runs)
+    limits = dict.fromkeys(WAYS, LIMIT) | {"parameters": 1.1 * least}
+    plain = median(times[PLAIN].processor for times in runs)
+    cells = [f"{marked(ratio(runs, way, 'processor'), limits[way])} ({ratio(runs, way, 'clock'):.2f})" for way in WAYS]
+    return [case.name, str(case.tasks), str(case.batch), f"{plain:.1f}", *cells, f"{least:.2f}"]
+
+
+def ratio(runs: list[Times], way: str, what: str) -> float:
+    """Of one way of training to plain Keras, in the middle one of the processes."""
+    return median(getattr(times[way], what) / getattr(times[PLAIN], what) for times in runs)
 
 
 def marked(ratio: float, limit: float) -> str:
     return f"**{ratio:.2f}**" if round(ratio, 2) > limit else f"{ratio:.2f}"
 
 
-def report(measured: list[tuple[Case, Times]]) -> str:
+def report(measured: list[tuple[Case, list[Times]]]) -> str:
     head = ["graph", "tasks", "batch", "plain Keras, ms", *(f"`{way}`" for way in WAYS), "bound of `parameters`"]
-    many, times = max(measured, key=lambda pair: pair[0].tasks)
-    first = [marked(times[way].first / times[PLAIN].first, FIRST_LIMIT) for way in WAYS]
+    many, runs = max(measured, key=lambda pair: pair[0].tasks)
+    first = [marked(ratio(runs, way, "first"), FIRST_LIMIT) for way in WAYS]
+    plain = median(times[PLAIN].first for times in runs)
     return "\n\n".join(
         [
-            "A training step in steps of plain Keras on the same graph: medians of one process with two threads in"
-            " which all take turns; processor time, and in brackets the clock on a machine that other programs shared."
+            "A training step in steps of plain Keras on the same graph: medians in a process with two threads in which"
+            f" all take turns, and the middle one of {len(runs)} such processes; processor time, and in brackets the"
+            " clock on a machine that other programs shared."
             " `losses` is `uncertainty`, the others are the scopes of `cagrad`; what the K×K problems of other methods"
             f" cost says the table below. The aim is {AIM:.2f}, the limit {LIMIT:.2f}. The bound of `parameters` is"
             " what exact gradients of every task cost at least: a plain step, K - 1 more ways back through the trunk;"
             " its limit is a tenth more. What is over its limit is in bold.",
             table(head, [row(case, times) for case, times in measured]),
-            f"The first step with {many.tasks} heads, tracing included: {times[PLAIN].first:.0f} s of processor time in"
+            f"The first step with {many.tasks} heads, tracing included: {plain:.0f} s of processor time in"
             f" plain Keras, and this many times that (limit {FIRST_LIMIT:g}):",
             table([f"`{way}`" for way in WAYS], [first]),
             "Made by `python -m benchmarks.speed`.",

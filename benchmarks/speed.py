@@ -2,7 +2,7 @@
 
 Processes with two threads. In each round every training takes one step, in an order drawn anew, as `fit` takes it: the
 compiled train function on the next batch of a dataset that is held in memory. A ratio is that of two medians, and of
-several processes the middle one: one and the same step can be slower in one process, by where its memory lies.
+several processes the median: one and the same step can be slower in one process, by where its memory lies.
 Processor time is measured beside the clock, since it hardly depends on what else the machine does.
 """
 
@@ -62,14 +62,21 @@ Times = dict[str, Time]
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.speed", description=__doc__)
     parser.add_argument("--rounds", type=float, default=1.0, help="times the rounds of each case, default 1")
-    parser.add_argument("--cases", type=int, nargs="+", help="measure only these rows of the table again, from 0")
+    rows = range(len(CASES))
+    parser.add_argument(
+        "--cases", type=int, nargs="+", choices=rows, help="measure only these rows of the table again, from 0"
+    )
     parser.add_argument("--processes", type=int, default=PROCESSES, help=f"for each case, default {PROCESSES}")
-    parser.add_argument("--once", type=int, help="measure this row in this process, and print what was measured")
+    parser.add_argument(
+        "--once", type=int, choices=rows, help="measure this row in this process, and print what was measured"
+    )
     options = parser.parse_args(arguments)
+    if options.processes < 1:
+        parser.error(f"Expected at least one process. Received: --processes {options.processes}.")
     if options.once is not None:
         print(json.dumps({way: asdict(t) for way, t in measured_here(CASES[options.once], options.rounds).items()}))
         return
-    for index in options.cases or range(len(CASES)):
+    for index in options.cases or rows:
         case = CASES[index]
         command = [sys.executable, "-m", "benchmarks.speed", "--once", str(index), "--rounds", str(options.rounds)]
         found = [_last_line(command) for _ in range(options.processes)]
@@ -190,7 +197,7 @@ def row(case: Case, runs: list[Times]) -> list[str]:
 
 
 def ratio(runs: list[Times], way: str, what: str) -> float:
-    """Of one way of training to plain Keras, in the middle one of the processes."""
+    """Of one way of training to plain Keras, the median over the processes."""
     return median(getattr(times[way], what) / getattr(times[PLAIN], what) for times in runs)
 
 
@@ -203,11 +210,13 @@ def report(measured: list[tuple[Case, list[Times]]]) -> str:
     many, runs = max(measured, key=lambda pair: pair[0].tasks)
     first = [marked(ratio(runs, way, "first"), FIRST_LIMIT) for way in WAYS]
     plain = median(times[PLAIN].first for times in runs)
+    counts = [len(runs) for _, runs in measured]
+    processes = f"{counts[0]}" if len(set(counts)) == 1 else f"{min(counts)} to {max(counts)}"
     return "\n\n".join(
         [
             "A training step in steps of plain Keras on the same graph: medians in a process with two threads in which"
-            f" all take turns, and the middle one of {len(runs)} such processes; processor time, and in brackets the"
-            " clock on a machine that other programs shared."
+            f" all take turns, and of {processes} such processes the median; processor time, and in brackets the clock"
+            " on a machine that other programs shared."
             " `losses` is `uncertainty`, the others are the scopes of `cagrad`; what the K×K problems of other methods"
             f" cost says the table below. The aim is {AIM:.2f}, the limit {LIMIT:.2f}. The bound of `parameters` is"
             " what exact gradients of every task cost at least: a plain step, K - 1 more ways back through the trunk;"

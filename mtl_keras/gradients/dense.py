@@ -6,6 +6,7 @@ of `R D`, [B, O], are the same. With many tasks and fewer examples than inputs t
 """
 
 from collections.abc import Callable
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -20,32 +21,58 @@ SLOPES: dict[Callable, Callable[[tf.Tensor], tf.Tensor]] = {
     keras.activations.tanh: lambda y: 1.0 - y**2,
 }
 
+# so many numbers of a gradient are multiplied in float32 before they are added in float64, if its rows are shorter
+_PART = 2**10
+
 # How much longer a multiplication takes in the float64 factorization than in a float32 product, on CPUs: from timings
 # by hand, 8 with 128 examples to 36 with 16.
 _SLOWER = 30.0
 
 
-def gramian(layer: keras.layers.Dense, inputs: tf.Tensor, outputs: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
+def slope_of(activation: Any) -> Callable[[tf.Tensor], tf.Tensor] | None:
+    """The slope in `SLOPES` of an activation, any object; None if it is not there."""
+    return next((slope for known, slope in SLOPES.items() if known is activation), None)
+
+
+def gramian(
+    layer: keras.layers.Dense,
+    slope: Callable[[tf.Tensor], tf.Tensor],
+    inputs: tf.Tensor,
+    outputs: tf.Tensor,
+    rows: tf.Tensor,
+) -> tf.Tensor:
     """Inner products of K gradients of the variables of a dense layer, float64 [K, K].
 
     A row that is not finite makes its own products not finite, also where the activation would hide it.
 
     Args:
-        layer: The layer, called once, with one of the activations in `SLOPES`; it computes in float32, and all its
-            variables train.
+        layer: The layer, called once; it computes in float32, and all its variables train.
+        slope: Of its activation.
         inputs: What it was called on, float32 [B, I].
         outputs: What it gave, float32 [B, O].
         rows: Gradients there, float32 [B, K, O].
     """
     tasks, size_out = rows.shape[1:]
-    rows = tf.reshape(rows * SLOPES[layer.activation](outputs)[:, None], [-1, tasks * size_out])
+    rows = tf.reshape(rows * slope(outputs)[:, None], [-1, tasks * size_out])
     if layer.bias is not None:  # as one more input
         inputs = tf.concat([inputs, tf.ones_like(inputs[:, :1])], 1)
     is_shorter = is_worth_it(tf.cast(tf.shape(inputs)[0], tf.float32), layer.kernel.shape[0], size_out, tasks)
-    left = tf.cond(is_shorter, lambda: _factor(inputs), lambda: tf.transpose(inputs))
-    gradients = tf.reshape(tf.matmul(left, rows), [-1, tasks, size_out])
-    # of long gradients a float32 sum would lose its digits
-    return tf.reduce_sum(tf.cast(tf.matmul(gradients, gradients, transpose_b=True), tf.float64), 0)
+
+    def by_examples() -> tf.Tensor:
+        return _products(tf.reshape(tf.matmul(_factor(inputs), rows), [-1, tasks, size_out]))
+
+    def by_gradients() -> tf.Tensor:
+        together = max(1, _PART // size_out)
+        left = tf.pad(inputs, [[0, 0], [0, -inputs.shape[1] % together]])
+        gradients = tf.reshape(tf.matmul(left, rows, transpose_a=True), [-1, together, tasks, size_out])
+        return _products(tf.reshape(tf.transpose(gradients, [0, 2, 1, 3]), [-1, tasks, together * size_out]))
+
+    return tf.cond(is_shorter, by_examples, by_gradients)
+
+
+def _products(parts: tf.Tensor) -> tf.Tensor:
+    """Of gradients in parts [n, K, m], added up in float64: a float32 sum of long gradients would lose its digits."""
+    return tf.reduce_sum(tf.cast(tf.matmul(parts, parts, transpose_b=True), tf.float64), 0)
 
 
 def is_worth_it(batch: tf.Tensor | float, size_in: int, size_out: int, tasks: int) -> tf.Tensor | bool:

@@ -28,7 +28,7 @@ class DenseEnd:
     @property
     def is_known(self) -> bool:
         """Whether the slope of its activation is; the layer may have got another one since."""
-        return self.layer.activation in dense.SLOPES
+        return dense.slope_of(self.layer.activation) is not None
 
     def gramian(self, inputs: tf.Tensor, outputs: tf.Tensor, at_cut: list[Row]) -> tf.Tensor:
         """Inner products of K tasks' gradients of the layer's variables, float64 [K, K].
@@ -41,7 +41,9 @@ class DenseEnd:
         if all(piece is None for (piece,) in at_cut):
             return tf.zeros([len(at_cut), len(at_cut)], tf.float64)
         rows = [tf.zeros_like(outputs) if piece is None else piece for (piece,) in at_cut]
-        return dense.gramian(self.layer, inputs, outputs, tf.stack(rows, 1))
+        slope = dense.slope_of(self.layer.activation)
+        assert slope is not None, "asked for before"
+        return dense.gramian(self.layer, slope, inputs, outputs, tf.stack(rows, 1))
 
 
 def dense_end(
@@ -61,7 +63,7 @@ def dense_end(
         return None
     call = made[0]
     layer, taken = call.operation, call.inputs
-    if layer is not trained[-1] or type(layer) is not keras.layers.Dense or layer.activation not in dense.SLOPES:
+    if layer is not trained[-1] or type(layer) is not keras.layers.Dense or dense.slope_of(layer.activation) is None:
         return None
     own = [id(v) for v in (layer.kernel, layer.bias) if v is not None]
     # low rank updates and scales of whole numbers are variables, too

@@ -59,28 +59,34 @@ class GradVac(GradientWeighting):
     def call(self, losses: tf.Tensor, gramian: tf.Tensor, present: tf.Tensor) -> tf.Tensor:
         cosines, norms, active = split_lengths(gramian, present)
         visits = random_visits(gramian.shape[0], draws.next_seed(self.calls, self.seed))
-        before = tf.cast(tf.convert_to_tensor(self.targets.value), gramian.dtype)
+        before = tf.cast(tf.convert_to_tensor(self.targets.value), norms.dtype)
         targets = visits.by_step(before)
         aims = tf.clip_by_value(targets, -HIGHEST_TARGET, HIGHEST_TARGET)
         is_there = tf.gather(active, visits.others)
         slopes = tf.where(is_there, aims / tf.sqrt(1.0 - aims**2), 0.0)
 
-        def visit(step: tf.Tensor, other: tf.Tensor, products: tf.Tensor, squares: tf.Tensor) -> tuple[list, list]:
+        def visit(
+            step: tf.Tensor, other: tf.Tensor, products: tf.Tensor, squares: tf.Tensor, parts: tf.Tensor
+        ) -> tuple[list, list]:
             along = tf.gather(products, other, batch_dims=1)
             beside = tf.nn.relu(squares - along**2)  # which the visit does not change
+            has_direction = squares > CANCELLED * parts
             # the part along the other that gives the cosine t is t / sqrt(1 - t^2) times the part beside it
-            turned = tf.maximum(slopes[step] * tf.sqrt(beside), along)
-            products += (turned - along)[:, None] * tf.gather(cosines, other)
-            return [products, beside + turned**2], [squares, along, turned]
+            turned = tf.where(has_direction, tf.maximum(slopes[step] * tf.sqrt(beside), along), along)
+            change = turned - along
+            products += change[:, None] * tf.gather(cosines, other)
+            cosine = tf.math.divide_no_nan(along, tf.sqrt(squares))
+            state = [products, beside + turned**2, parts + change**2]
+            return state, [change, cosine, tf.cast(has_direction, norms.dtype)]
 
-        # of what has become of each gradient: products with all others, squared length; as if all had length 1 at first
-        _, (squares, along, turned) = visits.take(visit, cosines, tf.cast(active, norms.dtype), keeps=3)
-        parts = 1.0 + tf.cumsum((turned - along) ** 2, exclusive=True)
-        visited = is_there & (squares > CANCELLED * parts)
-        cosine = tf.clip_by_value(tf.math.divide_no_nan(along, tf.sqrt(squares)), -1.0, 1.0)
-        moved = tf.where(visited, self.beta * (cosine - targets), 0.0)
-        self.targets.assign(tf.cast(before + visits.by_pair(moved), "float32"))
-        return summed(visits.by_pair(tf.where(visited, turned - along, 0.0)), norms, present)
+        # Of what has become of each gradient: products with all others, its squared length, and what that would be
+        # if nothing in it had cancelled; as if all had length 1 at first.
+        unit = tf.cast(active, norms.dtype)
+        _, (changes, found, has_direction) = visits.take(visit, cosines, unit, unit, keeps=3)
+        moved = self.beta * (tf.clip_by_value(found, -1.0, 1.0) - targets) * has_direction
+        moved = visits.by_pair(tf.where(is_there, moved, 0.0))
+        self.targets.assign(tf.cast(before + moved, "float32"))
+        return summed(visits.by_pair(changes), norms, present)
 
     def get_config(self) -> dict[str, Any]:
         return {**super().get_config(), "beta": self.beta, "seed": self.seed}

@@ -24,7 +24,8 @@ def made(batch, activation="relu", use_bias=True, seed=0):
 
 
 def gramian(layer, inputs, rows):
-    return dense.gramian(layer, inputs, layer(inputs), tf.transpose(rows, [1, 0, 2]))
+    slope = dense.slope_of(layer.activation)
+    return dense.gramian(layer, slope, inputs, layer(inputs), tf.transpose(rows, [1, 0, 2]))
 
 
 def of_gradients(layer, inputs, rows):
@@ -174,6 +175,18 @@ class Around(keras.layers.Layer):
         return self.layer(x)
 
 
+class Scaled:
+    """An activation that is equal to others and has no hash."""
+
+    def __call__(self, x):
+        return 2.0 * keras.ops.tanh(x)
+
+    def __eq__(self, other):
+        return isinstance(other, Scaled)
+
+    __hash__ = None
+
+
 class Own(keras.layers.Dense):
     """A layer that may do anything."""
 
@@ -197,6 +210,7 @@ def test_which_trunks_have_a_dense_end(monkeypatch):
         compiled([last()], weighting="modo"),
         compiled([last()], micro_batches=2),
         compiled([last(activation="softmax")]),
+        compiled([last(activation=Scaled())]),
         compiled([last(), keras.layers.Dropout(0.5)]),
         compiled([last(), keras.layers.BatchNormalization()]),
         compiled([Own(16)]),

@@ -24,8 +24,8 @@ SLOPES: dict[Callable, Callable[[tf.Tensor], tf.Tensor]] = {
 # so many numbers of a gradient are multiplied in float32 before they are added in float64, if its rows are shorter
 _PART = 2**10
 
-# How much longer a multiplication takes in the float64 factorization than in a float32 product, on CPUs: from timings
-# by hand, 8 with 128 examples to 36 with 16.
+# How much longer a multiplication counts in the float64 factorization than in a float32 product. It is less with more
+# examples; to factorize too seldom only leaves things as they would be without.
 _SLOWER = 30.0
 
 
@@ -34,36 +34,32 @@ def slope_of(activation: Any) -> Callable[[tf.Tensor], tf.Tensor] | None:
     return next((slope for known, slope in SLOPES.items() if known is activation), None)
 
 
-def gramian(
-    layer: keras.layers.Dense,
-    slope: Callable[[tf.Tensor], tf.Tensor],
-    inputs: tf.Tensor,
-    outputs: tf.Tensor,
-    rows: tf.Tensor,
-) -> tf.Tensor:
+def gramian(layer: keras.layers.Dense, inputs: tf.Tensor, outputs: tf.Tensor, rows: tf.Tensor) -> tf.Tensor:
     """Inner products of K gradients of the variables of a dense layer, float64 [K, K].
 
     A row that is not finite makes its own products not finite, also where the activation would hide it.
 
     Args:
-        layer: The layer, called once; it computes in float32, and all its variables train.
-        slope: Of its activation.
+        layer: The layer, called once, with an activation in `SLOPES`; it computes in float32, and all its variables
+            train.
         inputs: What it was called on, float32 [B, I].
         outputs: What it gave, float32 [B, O].
         rows: Gradients there, float32 [B, K, O].
     """
-    tasks, size_out = rows.shape[1:]
+    slope = slope_of(layer.activation)
+    assert slope is not None, "asked for before"
+    tasks, (size_in, size_out) = rows.shape[1], layer.kernel.shape
     rows = tf.reshape(rows * slope(outputs)[:, None], [-1, tasks * size_out])
     if layer.bias is not None:  # as one more input
-        inputs = tf.concat([inputs, tf.ones_like(inputs[:, :1])], 1)
-    is_shorter = is_worth_it(tf.cast(tf.shape(inputs)[0], tf.float32), layer.kernel.shape[0], size_out, tasks)
+        inputs, size_in = tf.concat([inputs, tf.ones_like(inputs[:, :1])], 1), size_in + 1
+    is_shorter = is_worth_it(tf.cast(tf.shape(inputs)[0], tf.float32), size_in, size_out, tasks)
 
     def by_examples() -> tf.Tensor:
         return _products(tf.reshape(tf.matmul(_factor(inputs), rows), [-1, tasks, size_out]))
 
     def by_gradients() -> tf.Tensor:
         together = max(1, _PART // size_out)
-        left = tf.pad(inputs, [[0, 0], [0, -inputs.shape[1] % together]])
+        left = tf.pad(inputs, [[0, 0], [0, -size_in % together]])
         gradients = tf.reshape(tf.matmul(left, rows, transpose_a=True), [-1, together, tasks, size_out])
         return _products(tf.reshape(tf.transpose(gradients, [0, 2, 1, 3]), [-1, tasks, together * size_out]))
 

@@ -41,9 +41,7 @@ class DenseEnd:
         if all(piece is None for (piece,) in at_cut):
             return tf.zeros([len(at_cut), len(at_cut)], tf.float64)
         rows = [tf.zeros_like(outputs) if piece is None else piece for (piece,) in at_cut]
-        slope = dense.slope_of(self.layer.activation)
-        assert slope is not None, "asked for before"
-        return dense.gramian(self.layer, slope, inputs, outputs, tf.stack(rows, 1))
+        return dense.gramian(self.layer, inputs, outputs, tf.stack(rows, 1))
 
 
 def dense_end(
@@ -77,7 +75,7 @@ def dense_end(
     is_plain = len(taken) == 1 and len(taken[0].shape) == 2 and not taken[0].sparse
     if not is_plain or not taken[0].dtype == layer.compute_dtype == layer.variable_dtype == "float32":
         return None
-    # on GPUs nothing of this was measured, and factorizations take long there
+    # on GPUs nothing of this was measured
     size_in, size_out = layer.kernel.shape
     if tf.config.list_logical_devices("GPU") or not dense.is_worth_it(USUAL_BATCH, size_in, size_out, num_tasks):
         return None

@@ -82,7 +82,7 @@ class GradVac(GradientWeighting):
         # Of what has become of each gradient: products with all others, its squared length, and what that would be
         # if nothing in it had cancelled; as if all had length 1 at first.
         unit = tf.cast(active, norms.dtype)
-        _, (changes, found, has_direction) = visits.take(visit, cosines, unit, unit, keeps=3)
+        changes, found, has_direction = visits.take(visit, cosines, unit, unit, keeps=3)
         moved = self.beta * (tf.clip_by_value(found, -1.0, 1.0) - targets) * has_direction
         moved = visits.by_pair(tf.where(is_there, moved, 0.0))
         self.targets.assign(tf.cast(before + moved, "float32"))

@@ -54,7 +54,7 @@ class PCGrad(GradientWeighting):
             return [products + change[:, None] * tf.gather(cosines, other)], [change]
 
         # products of what has become of each gradient with all others, as if all had length 1 at first
-        _, (changes,) = visits.take(visit, cosines, keeps=1)
+        (changes,) = visits.take(visit, cosines, keeps=1)
         return summed(visits.by_pair(changes), norms, present)
 
     def get_config(self) -> dict[str, Any]:

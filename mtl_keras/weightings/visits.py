@@ -25,32 +25,29 @@ class Visits:
         """How many steps there are."""
         return int(self.others.shape[0])
 
-    def take(self, visit: Callable[..., tuple], *start: tf.Tensor, keeps: int) -> tuple[list, list]:
-        """All of them.
+    def take(self, visit: Callable[..., tuple], *start: tf.Tensor, keeps: int) -> list[tf.Tensor]:
+        """All of them, and what was kept in each, [K - 1, K].
 
         Args:
             visit: From the number of the step, whom each task visits, and the state, to the following state and what
                 is kept of the step, [K] each: two lists.
             *start: State at first.
             keeps: How many tensors are kept.
-
-        Returns:
-            The state at last, and what was kept, [K - 1, K] each.
         """
         size, dtype = self.others.shape[1], start[0].dtype
         if self.count == 0:
-            return list(start), [tf.zeros([0, size], dtype)] * keeps
+            return [tf.zeros([0, size], dtype)] * keeps
         if self.count == 1:  # no need of a loop
-            state, kept = visit(0, self.others[0], *start)
-            return state, [tensor[None] for tensor in kept]
+            _, kept = visit(0, self.others[0], *start)
+            return [tensor[None] for tensor in kept]
 
         def step(number: tf.Tensor, state: list, arrays: list) -> tuple:
             state, kept = visit(number, self.others[number], *state)
             return number + 1, state, [array.write(number, tensor) for array, tensor in zip(arrays, kept, strict=True)]
 
         arrays = [tf.TensorArray(dtype, self.count, element_shape=[size]) for _ in range(keeps)]
-        _, state, arrays = tf.while_loop(lambda number, *_: number < self.count, step, (0, list(start), arrays))
-        return state, [array.stack() for array in arrays]
+        *_, arrays = tf.while_loop(lambda number, *_: number < self.count, step, (0, list(start), arrays))
+        return [array.stack() for array in arrays]
 
     def by_step(self, of_pairs: tf.Tensor) -> tf.Tensor:
         """Numbers of pairs [K, K], visitor first, in the order of the visits, [K - 1, K]."""

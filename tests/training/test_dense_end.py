@@ -24,8 +24,7 @@ def made(batch, activation="relu", use_bias=True, seed=0):
 
 
 def gramian(layer, inputs, rows):
-    slope = dense.slope_of(layer.activation)
-    return dense.gramian(layer, slope, inputs, layer(inputs), tf.transpose(rows, [1, 0, 2]))
+    return dense.gramian(layer, inputs, layer(inputs), tf.transpose(rows, [1, 0, 2]))
 
 
 def of_gradients(layer, inputs, rows):
